@@ -1,0 +1,304 @@
+"""The lake: where every table lies, how it is written whole or not at all, and how it is read back.
+
+What belongs here: paths, atomic writes, fingerprints in file metadata, the marker that says whose lake it is.
+What does not: what a table means (tables.py), or which fingerprint is due (lineage.py).
+
+A table is `<root>/<table>/data.parquet`, or one `<root>/<table>/<column>=<slug>/data.parquet` a partition. A file goes to
+a temporary name beside its place and is renamed over it, so that a crash leaves the old table or the new one; on an
+object store the upload itself is atomic.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from smc_dagster.errors import LakeError, StaleInputError
+from smc_dagster.tables import TableSpec
+
+METADATA_KEY = b"smc"
+MARKER = "lake.json"
+POINTER = "current.json"
+VERSION_PREFIX = "v-"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What a table was made from. Two tables with one digest hold the same rows.
+
+    Attributes:
+        table: name of the table.
+        part: hash of the part of the study that shaped it.
+        code_version: version of the code that makes it.
+        inputs: digest of each input table or file, by name.
+        seed: the study's seed.
+    """
+
+    table: str
+    part: str
+    code_version: str
+    inputs: dict[str, str] = field(default_factory=dict)
+    seed: int = 0
+
+    @property
+    def digest(self) -> str:
+        """sha256 over all attributes, its first 16 hex digits."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
+
+    def to_json(self) -> str:
+        """Canonical JSON of the attributes."""
+        return json.dumps(self.__dict__, sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Fingerprint:
+        """Inverse of `to_json`."""
+        return cls(**json.loads(text))
+
+
+def slug(name: str) -> str:
+    """A name that is safe in a path: unchanged where it is plain, else a slug plus a hash of the whole name."""
+    if re.fullmatch(r"[a-z0-9][a-z0-9_.@-]{0,80}", name) and ".." not in name:
+        return name
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "x"
+    return f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:10]}"
+
+
+class Lake:
+    """The tables of one study under one root (a local path or any fsspec URL)."""
+
+    def __init__(self, root: str | Path, study: str) -> None:
+        self.root = str(root).rstrip("/")
+        self.study = study
+        self.fs, self._base = fsspec.core.url_to_fs(self.root)
+        self.is_local = "file" in ([self.fs.protocol] if isinstance(self.fs.protocol, str) else self.fs.protocol)
+
+    # ------------------------------------------------------------------ whose lake
+
+    def claim(self) -> None:
+        """Mark the lake as this study's, or check that it is.
+
+        Raises:
+            LakeError: another study wrote it, the marker is unreadable, or the place cannot be written.
+        """
+        path = self.place(MARKER)
+        if not self.fs.exists(path):
+            if self.fs.exists(self._base) and self.fs.ls(self._base):
+                names = [Path(one).name for one in self.fs.ls(self._base, detail=False)]
+                if any(not name.startswith(".") for name in names):
+                    raise LakeError(
+                        f"{self.root} holds files ({', '.join(sorted(names)[:3])}) but no {MARKER}: it is not a lake",
+                        "point SMC_LAKE at an empty folder or at this study's lake",
+                    )
+            self.write_bytes(MARKER, json.dumps({"format": FORMAT, "study": self.study}).encode() + b"\n")
+            return
+        try:
+            marker = json.loads(self.fs.cat_file(path))
+            owner, written = marker["study"], marker["format"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise LakeError(f"{path} is not readable: {error}", "restore it, or use another lake") from error
+        if written != FORMAT:
+            raise LakeError(f"{path}: lake format {written}, this code reads {FORMAT}", "use another lake")
+        if owner != self.study:
+            raise LakeError(
+                f"the lake at {self.root} was written by study `{owner}`, not `{self.study}`; nothing was changed",
+                "set SMC_LAKE to another folder, or run that study",
+            )
+
+    # ------------------------------------------------------------------ places
+
+    def place(self, *parts: str) -> str:
+        """Path inside the lake's file system."""
+        return "/".join([self._base, *parts])
+
+    def table_path(self, spec: TableSpec, partition: str | None = None) -> str:
+        """Path of a table's file, or of one of its partitions."""
+        if (spec.partition is None) != (partition is None):
+            raise ValueError(f"{spec.name}: partition {partition!r} does not fit a table partitioned by {spec.partition}")
+        if spec.partition is None or partition is None:
+            return self.place(spec.name, "data.parquet")
+        return self.place(
+            spec.name, f"{spec.partition}={slug(partition)}", POINTER if spec.folder else "data.parquet"
+        )
+
+    def partitions(self, spec: TableSpec) -> list[str]:
+        """Slugs of the partitions that are there, sorted."""
+        prefix = f"{spec.partition}="
+        found = self.fs.glob(self.place(spec.name, f"{prefix}*", POINTER if spec.folder else "data.parquet"))
+        return sorted(Path(one).parent.name.removeprefix(prefix) for one in found)
+
+    # ------------------------------------------------------------------ writing
+
+    @contextmanager
+    def writing(self, *parts: str) -> Iterator[BinaryIO]:
+        """A file object whose content appears under its name only when the block ends without an error."""
+        path = self.place(*parts)
+        if not self.is_local:
+            with self.fs.open(path, "wb") as file:
+                yield file
+            return
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        try:
+            with open(temporary, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def write_bytes(self, relative: str, content: bytes) -> str:
+        """Write a file that is no table (HTML, JSON); returns its path."""
+        with self.writing(*relative.split("/")) as file:
+            file.write(content)
+        return self.place(relative)
+
+    def write(self, spec: TableSpec, table: pa.Table, fingerprint: Fingerprint, partition: str | None = None) -> str:
+        """Write a table whole, with its fingerprint; returns its path.
+
+        Raises:
+            LakeError: columns or types differ from the contract, or a required value is null.
+        """
+        with self.writing_batches(spec, fingerprint, partition) as append:
+            append(table)
+        return self.table_path(spec, partition)
+
+    @contextmanager
+    def writing_batches(
+        self, spec: TableSpec, fingerprint: Fingerprint, partition: str | None = None
+    ) -> Iterator[Any]:
+        """Like `write`, for a table that comes in pieces: yields `append(table)`."""
+        schema = spec.schema.with_metadata({METADATA_KEY: fingerprint.to_json().encode()})
+        relative = self.table_path(spec, partition).removeprefix(self._base + "/")
+        with self.writing(*relative.split("/")) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            yield lambda table: writer.write_table(_conform(spec, table).replace_schema_metadata(schema.metadata))
+
+    def publish_folder(self, spec: TableSpec, folder: Path, fingerprint: Fingerprint, partition: str) -> str:
+        """Make a local folder of Parquet files the content of a partition; returns the published folder's path.
+
+        The files go to a version folder of their own; the pointer that names it is replaced last, so a crash before
+        that leaves the old version in force. Versions no longer pointed at are removed.
+        """
+        pointer = self.table_path(spec, partition)
+        parent = pointer.rsplit("/", 1)[0]
+        version = f"{VERSION_PREFIX}{fingerprint.digest}-{uuid.uuid4().hex[:8]}"
+        files = sorted(str(one.relative_to(folder)) for one in folder.rglob("*.parquet"))
+        rows = sum(pq.read_metadata(folder / one).num_rows for one in files)
+        if self.is_local:
+            Path(parent).mkdir(parents=True, exist_ok=True)
+            shutil.move(str(folder), f"{parent}/{version}")
+        else:
+            self.fs.put(f"{folder}/", f"{parent}/{version}/", recursive=True)
+        content = {"version": version, "rows": rows, "files": files, "fingerprint": json.loads(fingerprint.to_json())}
+        self.write_bytes(pointer.removeprefix(self._base + "/"), json.dumps(content, indent=1).encode() + b"\n")
+        for old in self.fs.glob(f"{parent}/{VERSION_PREFIX}*"):
+            if Path(old).name != version:
+                self.fs.rm(old, recursive=True)
+        return f"{parent}/{version}"
+
+    # ------------------------------------------------------------------ reading
+
+    def _pointer(self, spec: TableSpec, partition: str | None) -> dict[str, Any]:
+        content = json.loads(self.fs.cat_file(self.table_path(spec, partition)))
+        if not isinstance(content, dict):
+            raise ValueError("not a mapping")
+        return content
+
+    def fingerprint(self, spec: TableSpec, partition: str | None = None) -> Fingerprint | None:
+        """What the stored table was made from; None where it is missing or not readable."""
+        try:
+            if spec.folder:
+                return Fingerprint(**self._pointer(spec, partition)["fingerprint"])
+            with self.fs.open(self.table_path(spec, partition), "rb") as file:
+                metadata = pq.read_schema(file).metadata or {}
+            return Fingerprint.from_json(metadata[METADATA_KEY].decode())
+        except (FileNotFoundError, KeyError, ValueError, TypeError, pa.ArrowInvalid):
+            return None
+
+    def rows(self, spec: TableSpec, partition: str | None = None) -> int:
+        """Number of rows, from the footer."""
+        if spec.folder:
+            return int(self._pointer(spec, partition)["rows"])
+        with self.fs.open(self.table_path(spec, partition), "rb") as file:
+            return int(pq.read_metadata(file).num_rows)
+
+    def read(
+        self,
+        spec: TableSpec,
+        partition: str | None = None,
+        columns: list[str] | None = None,
+        expect: str | None = None,
+    ) -> pa.Table:
+        """Read a table or one partition.
+
+        Args:
+            expect: digest that the stored fingerprint must have.
+
+        Raises:
+            StaleInputError: the table is missing, or its fingerprint is another.
+            LakeError: the file is damaged.
+        """
+        path = self.table_path(spec, partition)
+        named = f"{spec.name}[{partition}]" if partition else spec.name
+        if not self.fs.exists(path):
+            raise StaleInputError(f"{named} is not in the lake", f"materialise {spec.name} first")
+        if expect is not None:
+            stored = self.fingerprint(spec, partition)
+            if stored is None or stored.digest != expect:
+                has = stored.digest if stored else "none that can be read"
+                raise StaleInputError(
+                    f"{named} was made from other inputs than the study now asks for (fingerprint {has}, due {expect})",
+                    f"materialise {spec.name} first, or run `smc study run`",
+                )
+        try:
+            if spec.folder:
+                return self._read_folder(spec, partition, columns)
+            with self.fs.open(path, "rb") as file:
+                return pq.read_table(file, columns=columns)
+        except (pa.ArrowInvalid, OSError, ValueError, KeyError) as error:
+            raise LakeError(f"{path} is damaged: {error}", f"materialise {spec.name} again") from error
+
+    def _read_folder(self, spec: TableSpec, partition: str | None, columns: list[str] | None) -> pa.Table:
+        pointer = self._pointer(spec, partition)
+        parent = self.table_path(spec, partition).rsplit("/", 1)[0]
+        wanted = columns or spec.schema.names
+        parts = []
+        for name in pointer["files"]:
+            with self.fs.open(f"{parent}/{pointer['version']}/{name}", "rb") as file:
+                parts.append(pq.read_table(file, columns=wanted))
+        return pa.concat_tables(parts) if parts else pa.schema([spec.schema.field(c) for c in wanted]).empty_table()
+
+    def read_many(self, spec: TableSpec, partitions: Iterable[str], columns: list[str] | None = None) -> pa.Table:
+        """Read several partitions as one table, in the order given."""
+        tables = [self.read(spec, one, columns) for one in partitions]
+        return pa.concat_tables(tables) if tables else spec.schema.empty_table()
+
+
+def _conform(spec: TableSpec, table: pa.Table) -> pa.Table:
+    missing = [name for name in spec.schema.names if name not in table.column_names]
+    extra = [name for name in table.column_names if name not in spec.schema.names]
+    if missing or extra:
+        raise LakeError(f"{spec.name}: columns missing {missing}, not in the contract {extra}")
+    try:
+        table = table.select(spec.schema.names).cast(spec.schema)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+        raise LakeError(f"{spec.name}: {error}") from error
+    for column in spec.schema:
+        if not column.nullable and table.column(column.name).null_count:
+            raise LakeError(f"{spec.name}.{column.name}: null where a value is required")
+    return table

@@ -1,0 +1,190 @@
+"""Which fingerprint each table is due, from the study, the seeds, the code versions and what the lake holds.
+
+What belongs here: the one description of what each table is made from. The assets write under these fingerprints, readers
+check against them, and `smc study run` compares them with the lake to know what can be reused. What does not: making
+any table.
+
+A fingerprint says how a table is derived, so it is known before the table is made. Bump a code version when the code
+that makes a table changes what it writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from smc_dagster.lake import Fingerprint, Lake
+from smc_dagster.study import Arm, Study, digest_of
+from smc_dagster.tables import RAW_DOCUMENTS, TABLES
+
+Made = tuple[object, dict[str, str]]
+# what is no table is told by the table that is written after it
+MARKERS = {"checkpoints": "training_curves"}
+
+CODE_VERSIONS = {
+    "raw_documents": "1",
+    "real_documents": "1",
+    "real_embeddings": "1",
+    "reality_anchors": "1",
+    "synthetic_documents": "1",
+    "synthetic_embeddings": "1",
+    "synthetic_scores": "1",
+    "synthetic_profile": "1",
+    "drift": "1",
+    "mixture_documents": "1",
+    "mixture_composition": "1",
+    "checkpoints": "1",
+    "predictions": "1",
+    "arm_metrics": "1",
+    "headline": "1",
+    "collapse_onset": "1",
+    "safe_shares": "1",
+    "mitigation_effects": "1",
+    "study_report": "1",
+}
+
+
+class Lineage:
+    """Fingerprints due for one study over one lake.
+
+    Args:
+        study: the study.
+        lake: its lake; read for the days it holds, never written.
+        caps: digest of the caps in force for this study.
+        strictness: digest of each row of the strictness seed, by level.
+        mixture_code: digest of the dbt models that make mixtures.
+        encoder: digest of the encoder weights.
+    """
+
+    def __init__(
+        self, study: Study, lake: Lake, *, caps: str, strictness: Mapping[str, str], mixture_code: str, encoder: str
+    ) -> None:
+        self.study = study
+        self.lake = lake
+        self._caps = caps
+        self._strictness = strictness
+        self._mixture_code = mixture_code
+        self._encoder = encoder
+        self._memo: dict[tuple[str, str | None], Fingerprint] = {}
+
+    def due(self, table: str, partition: str | None = None) -> Fingerprint:
+        """The fingerprint that a table (or its partition: pool or arm) is due.
+
+        `raw_documents` has its own method, as it depends on what the source holds on a day. Findings depend on the arms
+        that are there: see `findings`.
+        """
+        key = (table, partition)
+        if key not in self._memo:
+            part, inputs = getattr(self, f"_{table}")(*([] if partition is None else [partition]))
+            self._memo[key] = self._make(table, part, inputs)
+        return self._memo[key]
+
+    def forget(self) -> None:
+        """Read the lake anew; call after the days in it changed."""
+        self._memo.clear()
+
+    def raw_documents(self, signature: str) -> Fingerprint:
+        """Fingerprint of a day's raw documents, given the signature of what the source holds."""
+        corpus = self.study.corpus
+        limits = {"min_words": corpus.min_words, "max_characters": corpus.max_characters}
+        source = corpus.source.model_dump(mode="json", exclude={"path"})
+        return self._make("raw_documents", {"source": source, **limits}, {"source": signature})
+
+    def findings(self, table: str, arms: Iterable[str]) -> Fingerprint:
+        """Fingerprint of a findings table drawn from the arms given."""
+        study = self.study
+        part = {
+            "findings": study.findings.model_dump(mode="json"),
+            "evaluation": study.evaluation.model_dump(mode="json"),
+            "text": [study.name, study.title, study.question],
+        }
+        inputs = {f"arm_metrics[{arm}]": self.due("arm_metrics", arm).digest for arm in sorted(arms)}
+        if table == "study_report":
+            for pool in study.pools:
+                inputs[f"synthetic_profile[{pool}]"] = self.due("synthetic_profile", pool).digest
+        return self._make(table, part, inputs)
+
+    def is_fresh(self, table: str, partition: str | None = None) -> bool:
+        """Whether the lake holds the table under the fingerprint it is due."""
+        stored = self.lake.fingerprint(TABLES[MARKERS.get(table, table)], partition)
+        return stored is not None and stored.digest == self.due(table, partition).digest
+
+    # ------------------------------------------------------------------ what each table is made from
+
+    def _make(self, table: str, part: object, inputs: dict[str, str]) -> Fingerprint:
+        return Fingerprint(table, digest_of(part), CODE_VERSIONS[table], inputs, self.study.seed)
+
+    def _inputs(self, *tables: tuple[str, str | None]) -> dict[str, str]:
+        return {name if key is None else f"{name}[{key}]": self.due(name, key).digest for name, key in tables}
+
+    def _real_documents(self) -> Made:
+        # the day is not part of a raw fingerprint: a day that brings nothing new leaves everything after it fresh
+        found = {self.lake.fingerprint(RAW_DOCUMENTS, day) for day in self.lake.partitions(RAW_DOCUMENTS)}
+        digests = sorted(one.digest for one in found if one is not None)
+        study = self.study
+        part = {
+            "limits": [study.corpus.max_documents, study.corpus.min_label_documents],
+            "split": study.split.model_dump(mode="json"),
+            "tail": study.tail.model_dump(mode="json"),
+            "screening": [study.screening.jaccard],
+        }
+        return part, {f"raw_documents#{i}": one for i, one in enumerate(digests)}
+
+    def _real_embeddings(self) -> Made:
+        return self._embedding_part(), self._inputs(("real_documents", None))
+
+    def _embedding_part(self) -> object:
+        return {"encoder": self._encoder, "max_tokens": self.study.training.max_tokens}
+
+    def _reality_anchors(self) -> Made:
+        inputs = self._inputs(("real_documents", None), ("real_embeddings", None))
+        return self.study.anchors.model_dump(mode="json"), inputs
+
+    def _synthetic_documents(self, pool: str) -> Made:
+        return self.study.pools[pool].model_dump(mode="json"), self._inputs(("real_documents", None))
+
+    def _synthetic_embeddings(self, pool: str) -> Made:
+        return self._embedding_part(), self._inputs(("synthetic_documents", pool))
+
+    def _synthetic_scores(self, pool: str) -> Made:
+        part = self.study.screening.model_dump(mode="json", include={"jaccard", "run_words"})
+        return part, self._inputs(("synthetic_documents", pool), ("real_documents", None))
+
+    def _synthetic_profile(self, pool: str) -> Made:
+        inputs = self._inputs(("synthetic_scores", pool), ("synthetic_embeddings", pool), ("real_embeddings", None))
+        return self.study.screening.model_dump(mode="json"), inputs
+
+    def _drift(self, pool: str) -> Made:
+        return "drift", self._inputs(("synthetic_embeddings", pool), ("real_embeddings", None))
+
+    def _mixture_documents(self, key: str) -> Made:
+        arm: Arm = self.study.arm(key)
+        part = {
+            "series": arm.series.model_dump(mode="json"),
+            "share": arm.share,
+            "replicates": self.study.replicates,
+            "budget": self.study.budget,
+            "synthetic_from": self.study.synthetic_from.value,
+            "sql": self._mixture_code,
+        }
+        inputs = self._inputs(("real_documents", None))
+        if arm.series.caps:
+            inputs["caps"] = self._caps
+        if arm.series.pool is not None:
+            inputs["strictness"] = self._strictness[arm.series.strictness.value]
+            inputs |= self._inputs(("synthetic_scores", arm.series.pool))
+        return part, inputs
+
+    _mixture_composition = _mixture_documents
+
+    def _checkpoints(self, key: str) -> Made:
+        inputs = self._inputs(("mixture_documents", key), ("real_embeddings", None))
+        pool = self.study.arm(key).series.pool
+        if pool is not None:
+            inputs |= self._inputs(("synthetic_embeddings", pool))
+        return self.study.training.model_dump(mode="json"), inputs
+
+    def _predictions(self, key: str) -> Made:
+        return "predictions", self._inputs(("checkpoints", key), ("reality_anchors", None))
+
+    def _arm_metrics(self, key: str) -> Made:
+        return self.study.evaluation.model_dump(mode="json"), self._inputs(("predictions", key))

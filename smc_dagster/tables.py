@@ -1,0 +1,283 @@
+"""The Arrow schema of every table in the lake: the contract between stages.
+
+What belongs here: names, schemas and partition columns. What does not: reading or writing (lake.py).
+Dimensions: `level` columns are shares in 0-1 unless a comment says otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+EMBEDDING_WIDTH = 384
+SPLITS = ("train", "validation", "test", "anchor_eval")
+ALL_DOMAINS = "*"
+
+_DOCUMENT = [
+    pa.field("doc_id", pa.string(), nullable=False),
+    pa.field("domain", pa.string(), nullable=False),
+    pa.field("label", pa.string(), nullable=False),
+    pa.field("text", pa.string(), nullable=False),
+    pa.field("provenance", pa.string(), nullable=False),
+    pa.field("source", pa.string(), nullable=False),
+    pa.field("generator", pa.string()),
+    pa.field("parent_doc_id", pa.string()),
+]
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """A table: its name, its schema, and the column whose value names a partition (None: one file).
+
+    A table with `folder` is many Parquet files below a version folder, as DuckDB writes them, published by a pointer.
+    """
+
+    name: str
+    schema: pa.Schema
+    partition: str | None = None
+    folder: bool = False
+
+
+RAW_DOCUMENTS = TableSpec(
+    "raw_documents",
+    pa.schema([*_DOCUMENT, ("day", pa.string()), ("file", pa.string()), ("line", pa.int64())]),
+    "day",
+)
+QUARANTINE = TableSpec(
+    "quarantine",
+    # the row as it came, where from, and why it was refused
+    pa.schema(
+        [
+            ("day", pa.string()),
+            ("file", pa.string()),
+            ("line", pa.int64()),
+            ("field", pa.string()),
+            ("reason", pa.string()),
+            ("row", pa.string()),
+        ]
+    ),
+    "day",
+)
+REAL_DOCUMENTS = TableSpec(
+    "real_documents",
+    pa.schema(
+        [*_DOCUMENT, ("day", pa.string()), ("cluster_id", pa.string()), ("split", pa.string()), ("is_tail", pa.bool_())]
+    ),
+)
+REALITY_ANCHORS = TableSpec(
+    "reality_anchors",
+    # slice: rare | atypical; a document may be in both. distance: mean cosine distance to its k nearest training rows
+    pa.schema([("version", pa.string()), ("doc_id", pa.string()), ("slice", pa.string()), ("distance", pa.float32())]),
+)
+SYNTHETIC_DOCUMENTS = TableSpec(
+    "synthetic_documents", pa.schema([*_DOCUMENT, ("pool", pa.string(), False)]), "pool"
+)
+SYNTHETIC_SCORES = TableSpec(
+    "synthetic_scores",
+    pa.schema(
+        [
+            ("doc_id", pa.string(), False),
+            ("pool", pa.string(), False),
+            ("cluster_id", pa.string()),  # smallest doc_id of the near-duplicate cluster
+            ("cluster_size", pa.int32()),  # documents of the pool in that cluster, itself included
+            ("exact_copies", pa.int32()),  # documents of the pool with the same normalised text, itself included
+            ("template_id", pa.string()),  # null where its skeleton is not over-used
+            ("template_share", pa.float32()),  # share of its (pool, domain) documents with the same skeleton
+            ("contamination", pa.float32()),  # largest Jaccard with evaluation text; 1 where a long word run is shared
+            ("contaminant_doc_id", pa.string()),  # the evaluation document it resembles
+        ]
+    ),
+    "pool",
+)
+SYNTHETIC_PROFILE = TableSpec(
+    "synthetic_profile",
+    # domain `*` is all domains. reference: the real training corpus's own value, null where it has none
+    pa.schema(
+        [
+            ("pool", pa.string(), False),
+            ("domain", pa.string(), False),
+            ("measure", pa.string(), False),
+            ("value", pa.float64()),
+            ("reference", pa.float64()),
+            ("n", pa.int64()),
+        ]
+    ),
+    "pool",
+)
+_EMBEDDING = pa.schema([("doc_id", pa.string(), False), ("embedding", pa.list_(pa.float32(), EMBEDDING_WIDTH), False)])
+REAL_EMBEDDINGS = TableSpec("real_embeddings", _EMBEDDING)
+SYNTHETIC_EMBEDDINGS = TableSpec("synthetic_embeddings", _EMBEDDING, "pool")
+MIXTURE_DOCUMENTS = TableSpec(
+    "mixture_documents",
+    pa.schema(
+        [
+            ("arm", pa.string()),
+            ("replicate", pa.int32()),
+            ("doc_id", pa.string()),
+            ("domain", pa.string()),
+            ("label", pa.string()),
+            ("provenance", pa.string()),
+            ("slot", pa.int32()),  # place in the domain's budget, 0-based; a row kept by two arms keeps its slot
+            ("weight", pa.float32()),
+        ]
+    ),
+    "arm",
+    folder=True,
+)
+MIXTURE_COMPOSITION = TableSpec(
+    "mixture_composition",
+    pa.schema(
+        [
+            ("arm", pa.string()),
+            ("series", pa.string()),
+            ("pool", pa.string()),
+            ("share", pa.float64()),
+            ("composition", pa.string()),
+            ("strictness", pa.string()),
+            ("replicate", pa.int32()),
+            ("domain", pa.string()),
+            ("rows_available", pa.int64()),  # real training rows of the domain, n_d
+            ("budget", pa.int64()),  # rows the mixture may hold, round(budget * n_d)
+            ("cap", pa.float64()),  # cap in force, 1 where there is none
+            ("pool_available", pa.int64()),  # pool rows left by the filter
+            ("rows_asked", pa.int64()),  # rows to displace, round(share * budget)
+            ("rows_displaced", pa.int64()),  # rows displaced after cap and pool
+            ("rows_synthetic", pa.int64()),
+            ("rows_real", pa.int64()),
+            ("shortfall", pa.int64()),  # rows_asked - rows_displaced
+            ("why", pa.string()),  # `cap` | `pool` | null
+        ]
+    ),
+    "arm",
+)
+TRAINING_CURVES = TableSpec(
+    "training_curves",
+    pa.schema([("arm", pa.string()), ("replicate", pa.int32()), ("step", pa.int32()), ("loss", pa.float32())]),
+    "arm",
+)
+PREDICTIONS = TableSpec(
+    "predictions",
+    # slice: test | rare | atypical; a document in two slices has two rows
+    pa.schema(
+        [
+            ("arm", pa.string()),
+            ("replicate", pa.int32()),
+            ("doc_id", pa.string()),
+            ("slice", pa.string()),
+            ("domain", pa.string()),
+            ("label", pa.string()),
+            ("is_tail", pa.bool_()),
+            ("predicted", pa.string()),
+            ("confidence", pa.float32()),  # top-1 probability
+            ("p_label", pa.float32()),  # probability of the true label
+            ("sum_p2", pa.float32()),  # sum over labels of p^2: Brier = 1 - 2 p_label + sum_p2
+            ("entropy", pa.float32()),  # nats
+        ]
+    ),
+    "arm",
+)
+ARM_METRICS = TableSpec(
+    "arm_metrics",
+    # slice: test | test_tail | test_head | rare | atypical | train (budget); domain `*` is all
+    pa.schema(
+        [
+            ("arm", pa.string()),
+            ("series", pa.string()),
+            ("share", pa.float64()),
+            ("replicate", pa.int32()),
+            ("domain", pa.string()),
+            ("slice", pa.string()),
+            ("metric", pa.string()),
+            ("value", pa.float64()),
+            ("n", pa.int64()),
+        ]
+    ),
+    "arm",
+)
+DRIFT = TableSpec(
+    "drift",
+    pa.schema([("pool", pa.string()), ("column", pa.string()), ("method", pa.string()), ("score", pa.float64())]),
+    "pool",
+)
+HEADLINE = TableSpec(
+    "headline",
+    # estimate, low, high: relative change for recall and confidence, absolute for ECE, a share for the onset
+    pa.schema(
+        [
+            ("measure", pa.string()),
+            ("claim", pa.string()),
+            ("claimed", pa.float64()),
+            ("estimate", pa.float64()),
+            ("low", pa.float64()),
+            ("high", pa.float64()),
+            ("p_value", pa.float64()),
+            ("p_holm", pa.float64()),
+            ("verdict", pa.string()),  # supported | contradicted | undecided
+            ("series", pa.string()),
+            ("share", pa.float64()),
+            ("n", pa.int64()),
+            ("replicates", pa.int32()),
+        ]
+    ),
+)
+COLLAPSE_ONSET = TableSpec(
+    "collapse_onset",
+    pa.schema(
+        [
+            ("series", pa.string()),
+            ("domain", pa.string()),
+            ("measure", pa.string()),
+            ("status", pa.string()),  # identified | smooth_decline | no_decline | insufficient_data
+            ("best_model", pa.string()),
+            ("knot", pa.float64()),  # null unless identified
+            ("low", pa.float64()),
+            ("high", pa.float64()),
+            ("note", pa.string()),
+        ]
+    ),
+)
+SAFE_SHARES = TableSpec(
+    "safe_shares",
+    pa.schema(
+        [
+            ("series", pa.string()),
+            ("domain", pa.string()),
+            ("status", pa.string()),  # measured | none_safe | insufficient_data
+            ("share", pa.float64()),  # largest share provably within the margin; null unless measured
+            ("margin", pa.float64()),
+            ("low", pa.float64()),  # lower bound of the change in tail recall at that share
+            ("n", pa.int64()),  # tail documents of the domain
+            ("note", pa.string()),
+        ]
+    ),
+)
+MITIGATION_EFFECTS = TableSpec(
+    "mitigation_effects",
+    # paired difference `series` minus `against`, at the same share
+    pa.schema(
+        [
+            ("contrast", pa.string()),
+            ("question", pa.string()),
+            ("series", pa.string()),
+            ("against", pa.string()),
+            ("share", pa.float64()),
+            ("measure", pa.string()),
+            ("estimate", pa.float64()),
+            ("low", pa.float64()),
+            ("high", pa.float64()),
+            ("p_value", pa.float64()),
+            ("p_holm", pa.float64()),
+            ("n", pa.int64()),
+        ]
+    ),
+)
+
+TABLES = {
+    spec.name: spec
+    for spec in (
+        RAW_DOCUMENTS, QUARANTINE, REAL_DOCUMENTS, REALITY_ANCHORS, SYNTHETIC_DOCUMENTS, SYNTHETIC_SCORES,
+        SYNTHETIC_PROFILE, REAL_EMBEDDINGS, SYNTHETIC_EMBEDDINGS, MIXTURE_DOCUMENTS, MIXTURE_COMPOSITION,
+        TRAINING_CURVES, PREDICTIONS, ARM_METRICS, DRIFT, HEADLINE, COLLAPSE_ONSET, SAFE_SHARES, MITIGATION_EFFECTS,
+    )
+}  # fmt: skip
