@@ -88,6 +88,10 @@ class Lake:
 
     # ------------------------------------------------------------------ whose lake
 
+    def is_claimed(self) -> bool:
+        """Whether there is anything here that `claim` would check."""
+        return bool(self.fs.exists(self._base))
+
     def claim(self) -> None:
         """Mark the lake as this study's, or check that it is.
 
@@ -127,12 +131,12 @@ class Lake:
     def table_path(self, spec: TableSpec, partition: str | None = None) -> str:
         """Path of a table's file, or of one of its partitions."""
         if (spec.partition is None) != (partition is None):
-            raise ValueError(f"{spec.name}: partition {partition!r} does not fit a table partitioned by {spec.partition}")
+            raise ValueError(
+                f"{spec.name}: partition {partition!r} does not fit a table partitioned by {spec.partition}"
+            )
         if spec.partition is None or partition is None:
             return self.place(spec.name, "data.parquet")
-        return self.place(
-            spec.name, f"{spec.partition}={slug(partition)}", POINTER if spec.folder else "data.parquet"
-        )
+        return self.place(spec.name, f"{spec.partition}={slug(partition)}", POINTER if spec.folder else "data.parquet")
 
     def partitions(self, spec: TableSpec) -> list[str]:
         """Slugs of the partitions that are there, sorted."""
@@ -179,9 +183,7 @@ class Lake:
         return self.table_path(spec, partition)
 
     @contextmanager
-    def writing_batches(
-        self, spec: TableSpec, fingerprint: Fingerprint, partition: str | None = None
-    ) -> Iterator[Any]:
+    def writing_batches(self, spec: TableSpec, fingerprint: Fingerprint, partition: str | None = None) -> Iterator[Any]:
         """Like `write`, for a table that comes in pieces: yields `append(table)`."""
         schema = spec.schema.with_metadata({METADATA_KEY: fingerprint.to_json().encode()})
         relative = self.table_path(spec, partition).removeprefix(self._base + "/")

@@ -118,8 +118,8 @@ class Lineage:
 
     def _real_documents(self) -> Made:
         # the day is not part of a raw fingerprint: a day that brings nothing new leaves everything after it fresh
-        found = {self.lake.fingerprint(RAW_DOCUMENTS, day) for day in self.lake.partitions(RAW_DOCUMENTS)}
-        digests = sorted(one.digest for one in found if one is not None)
+        found = [self.lake.fingerprint(RAW_DOCUMENTS, day) for day in self.lake.partitions(RAW_DOCUMENTS)]
+        digests = sorted({one.digest for one in found if one is not None})
         study = self.study
         part = {
             "limits": [study.corpus.max_documents, study.corpus.min_label_documents],

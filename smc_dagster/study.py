@@ -45,8 +45,8 @@ class Provenance(StrEnum):
 class Composition(StrEnum):
     """What happens to the real rows that a share of synthetic rows displaces."""
 
-    replace = "replace"
-    drop = "drop"
+    REPLACE = "replace"
+    DROP = "drop"
 
 
 class Strictness(StrEnum):
@@ -140,17 +140,17 @@ class Series(Model):
 
     name: Name
     pool: str | None = None
-    composition: Composition = Composition.replace
+    composition: Composition = Composition.REPLACE
     strictness: Strictness = Strictness.off
     caps: bool = Field(default=True, description="obey the caps in force")
 
     @model_validator(mode="after")
     def _pool_fits_composition(self) -> Series:
-        if self.composition is Composition.drop and self.pool is not None:
+        if self.composition is Composition.DROP and self.pool is not None:
             raise ValueError("composition `drop` takes no pool: the real rows leave and nothing comes")
-        if self.composition is not Composition.drop and self.pool is None:
+        if self.composition is not Composition.DROP and self.pool is None:
             raise ValueError(f"composition `{self.composition.value}` needs a pool")
-        if self.composition is Composition.drop and self.strictness is not Strictness.off:
+        if self.composition is Composition.DROP and self.strictness is not Strictness.off:
             raise ValueError("composition `drop` has no synthetic rows to filter: strictness must be `off`")
         return self
 
@@ -253,7 +253,7 @@ class Study(Model):
             seen.add(one.name)
             if one.pool is not None and one.pool not in self.pools:
                 raise ValueError(f"series `{one.name}` names pool `{one.pool}`; pools are {sorted(self.pools)}")
-            if one.composition is Composition.drop and 1.0 in self.shares:
+            if one.composition is Composition.DROP and 1.0 in self.shares:
                 raise ValueError(f"series `{one.name}` drops every real row at share 1.0: nothing is left to train on")
         return self
 
@@ -374,5 +374,11 @@ def _fields_at(location: tuple[int | str, ...]) -> list[str]:
         if field is None:
             continue
         match = re.search(r"study\.(\w+)", repr(field.annotation))
-        model = field.annotation if isinstance(field.annotation, type) else globals().get(match.group(1), model) if match else model
+        model = (
+            field.annotation
+            if isinstance(field.annotation, type)
+            else globals().get(match.group(1), model)
+            if match
+            else model
+        )
     return sorted(getattr(model, "model_fields", {}))

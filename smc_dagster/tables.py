@@ -70,9 +70,7 @@ REALITY_ANCHORS = TableSpec(
     # slice: rare | atypical; a document may be in both. distance: mean cosine distance to its k nearest training rows
     pa.schema([("version", pa.string()), ("doc_id", pa.string()), ("slice", pa.string()), ("distance", pa.float32())]),
 )
-SYNTHETIC_DOCUMENTS = TableSpec(
-    "synthetic_documents", pa.schema([*_DOCUMENT, ("pool", pa.string(), False)]), "pool"
-)
+SYNTHETIC_DOCUMENTS = TableSpec("synthetic_documents", pa.schema([*_DOCUMENT, ("pool", pa.string(), False)]), "pool")
 SYNTHETIC_SCORES = TableSpec(
     "synthetic_scores",
     pa.schema(

@@ -1,0 +1,1 @@
+"""Documents in: sources, contract and quarantine, near-duplicates, splits, anchors."""

@@ -1,0 +1,1 @@
+"""What a pool is like: scores of its documents, and a profile of it beside real text."""

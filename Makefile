@@ -1,0 +1,61 @@
+# The commands of the README. Each sets up what it needs; a second call skips what is done.
+PYTHON ?= python3.11
+STUDY ?= default
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+MANIFEST := dbt_project/target/manifest.json
+DBT_FILES := $(shell find dbt_project -type f \( -name '*.sql' -o -name '*.yml' -o -name '*.csv' \) -not -path '*/target/*')
+DATA := $(CURDIR)/data
+
+export DBT_SEND_ANONYMOUS_USAGE_STATS := false
+export DO_NOT_TRACK := 1
+
+.PHONY: setup demo dev lint test test-unit test-browser bench pictures clean
+
+setup: $(INSTALLED) $(MANIFEST)
+	@$(BIN)/smc init --study $(STUDY) --json > /dev/null
+
+$(INSTALLED): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+$(MANIFEST): $(INSTALLED) $(DBT_FILES)
+	$(BIN)/dbt --quiet parse --project-dir dbt_project --profiles-dir dbt_project
+	touch $@
+
+demo: setup
+	$(BIN)/smc study run --study $(STUDY)
+	$(BIN)/smc findings --study $(STUDY)
+
+# the reports are served beside Dagster, as a browser follows no file:// link from its pages
+dev: setup
+	@trap 'kill 0' EXIT INT TERM; \
+	$(BIN)/python -m http.server 3001 --bind 127.0.0.1 --directory $(DATA)/lake/$(STUDY) > /dev/null 2>&1 & \
+	SMC_STUDY=$(STUDY) DAGSTER_HOME=$(DATA)/dagster_home/$(STUDY) PATH="$(CURDIR)/$(BIN):$$PATH" \
+	$(BIN)/dagster dev --workspace workspace.yaml --host 127.0.0.1 --port 3000
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test: setup
+	$(BIN)/python -m pytest tests
+
+test-unit: setup
+	$(BIN)/python -m pytest tests -m unit
+
+test-browser: setup
+	$(BIN)/python -m pytest tests -m browser
+
+bench: setup
+	$(BIN)/python -m bench
+
+pictures: setup
+	$(BIN)/python -m bench.pictures
+
+clean:
+	rm -rf .venv dbt_project/target dbt_project/logs

@@ -1,0 +1,14 @@
+select
+    arm_no,
+    arm,
+    series,
+    pool,
+    share,
+    composition,
+    strictness,
+    obey_caps,
+    budget,
+    replicates,
+    seed,
+    study
+from {{ launch_file('arms') }}

@@ -1,0 +1,5 @@
+select
+    grade,
+    provenance,
+    is_synthetic
+from {{ launch_file('provenance') }}

@@ -1,0 +1,13 @@
+-- depends_on: {{ ref('mixture_documents') }}
+-- what lies on disk, whichever process wrote it: the data tests judge this, not the query that made it
+select
+    written.*,
+    arms.series,
+    arms.share,
+    arms.composition,
+    arms.pool,
+    arms.strictness,
+    provenance.is_synthetic
+from read_parquet({{ written_files('mixture_documents') }}, hive_partitioning = false) as written
+left join {{ ref('stg_arms') }} as arms using (arm)
+left join {{ ref('stg_provenance') }} as provenance using (provenance)

@@ -1,0 +1,13 @@
+-- depends_on: {{ ref('mixture_documents') }}
+select
+    written.arm,
+    written.replicate,
+    written.doc_id
+from {{ ref('written_documents') }} as written
+left join {{ ref('stg_real_documents') }} as human
+    on not written.is_synthetic and written.doc_id = human.doc_id
+left join {{ ref('stg_synthetic_documents') }} as made
+    on written.is_synthetic and written.pool = made.pool and written.doc_id = made.doc_id
+where
+    coalesce(human.domain, made.domain) is distinct from written.domain
+    or coalesce(human.label, made.label) is distinct from written.label

@@ -1,0 +1,258 @@
+"""`smc`: the study from a terminal.
+
+What belongs here: commands, what they print, and turning errors into exit statuses (2 for what a person can mend). What does
+not: the work.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from smc_dagster.errors import LakeError, SmcError
+from smc_dagster.study import shipped_studies
+from smc_dagster.workbench import Workbench, open_workbench, study_reference
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+study_app = typer.Typer(no_args_is_help=True, help="Studies.")
+app.add_typer(study_app, name="study")
+
+StudyOption = Annotated[str | None, typer.Option("--study", help="Shipped name, or path of a YAML file.")]
+LakeOption = Annotated[
+    str | None, typer.Option("--lake", help="Root of the lake; default: SMC_LAKE or data/lake/STUDY.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+out = Console()
+err = Console(stderr=True)
+
+
+def _open(study: str | None, lake: str | None, *, claim: bool = False) -> Workbench:
+    # assets are loaded for the study and the lake of this process
+    os.environ["SMC_STUDY"] = study or study_reference()
+    if lake:
+        os.environ["SMC_LAKE"] = lake
+    return open_workbench(os.environ["SMC_STUDY"], lake, claim=claim)
+
+
+def _show(payload: Any, as_json: bool, *tables: Table) -> None:
+    if as_json:
+        typer.echo(json.dumps(payload, indent=1, allow_nan=False))
+        return
+    for table in tables:
+        out.print(table)
+
+
+def _table(title: str, rows: list[dict[str, Any]], columns: list[str] | None = None) -> Table:
+    table = Table(title=title, title_justify="left", header_style="bold")
+    names = columns or (list(rows[0]) if rows else [])
+    for name in names:
+        number = any(isinstance(row.get(name), int | float) for row in rows)
+        table.add_column(name.replace("_", " "), justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(_cell(row.get(name))) for name in names))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)
+
+
+@study_app.command("list")
+def study_list(as_json: JsonOption = False) -> None:
+    """Studies that ship."""
+    rows = [{"study": name, "file": path.name} for name, path in shipped_studies().items()]
+    _show(rows, as_json, _table("Studies", rows))
+
+
+@study_app.command("run")
+def study_run(
+    study: StudyOption = None,
+    arms: Annotated[str, typer.Option("--arms", help="Globs of arm keys, joined by commas.")] = "*",
+    lake: LakeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make what is stale, stage by stage, through Dagster; reuse the rest."""
+    from smc_dagster.display import ending, showing_progress
+
+    bench = _open(study, lake, claim=True)
+    chosen = bench.study.select_arms(arms)
+
+    import dagster as dg
+
+    from smc_dagster.definitions import build_defs
+    from smc_dagster.defs.instance import fail_orphans, ready_home
+    from smc_dagster.defs.runs import StudyRun
+
+    home = ready_home(bench.study.name)
+    with (
+        showing_progress(err, bench.study, len(chosen)) as announce,
+        dg.DagsterInstance.from_config(str(home)) as instance,
+    ):
+        fail_orphans(instance)
+        defs = build_defs(os.environ["SMC_STUDY"], bench.lake.root)
+        outcome = StudyRun(bench, defs, instance).run(chosen, announce)
+    report = bench.lake.place("report", "index.html")
+    payload = {
+        "study": bench.study.name,
+        "lake": bench.lake.root,
+        "arms": [arm.key for arm in chosen],
+        "made": outcome.made,
+        "reused": outcome.reused,
+        "runs": outcome.runs,
+        "report": report,
+    }
+    if as_json:
+        typer.echo(json.dumps(payload, indent=1))
+    else:
+        ending(out, outcome.made, outcome.reused, report)
+
+
+@app.command()
+def findings(study: StudyOption = None, lake: LakeOption = None, as_json: JsonOption = False) -> None:
+    """What was found: the headline table, onsets and safe shares."""
+    from smc_dagster.findings.store import read_summary
+
+    bench = _open(study, lake)
+    shown = read_summary(bench.lake)
+    if shown is None:
+        raise LakeError(f"{bench.lake.root} holds no findings yet", "run `smc study run`")
+    if as_json:
+        typer.echo(json.dumps(shown, indent=1, allow_nan=False))
+        return
+    out.print(f"[bold]{escape(bench.study.title)}[/bold]  (fingerprint {shown['fingerprint']})")
+    if shown.get("answer"):
+        out.print(escape(str(shown["answer"])), "\n")
+    headline = ["series", "measure", "claim", "share", "estimate", "low", "high", "verdict"]
+    out.print(_table("Headline", shown["headline"], headline))
+    out.print(_table("Onset", shown["onset"], ["series", "domain", "measure", "status", "knot", "low", "high"]))
+    safe = [row for row in shown["safe_shares"] if row.get("status") != "insufficient_data"]
+    out.print(_table("Safe shares", safe, ["series", "domain", "status", "share", "margin", "n"]))
+    skipped = len(shown["safe_shares"]) - len(safe)
+    if skipped:
+        out.print(f"{skipped} more series and domains have too little data to say; `--json` lists them.")
+
+
+@app.command()
+def arms(
+    study: StudyOption = None,
+    select: Annotated[str, typer.Option("--arms", help="Globs of arm keys, joined by commas.")] = "*",
+    lake: LakeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The study's arms, and how far each is built."""
+    bench = _open(study, lake)
+    stages = ("mixture_documents", "checkpoints", "predictions", "arm_metrics")
+    rows = []
+    for arm in bench.study.select_arms(select):
+        built = [stage for stage in stages if bench.lineage.is_fresh(stage, arm.key)]
+        rows.append(
+            {
+                "arm": arm.key,
+                "pool": arm.series.pool,
+                "composition": arm.series.composition.value,
+                "strictness": arm.series.strictness.value,
+                "share": arm.share,
+                "replicates": bench.study.replicates,
+                "built": "yes" if len(built) == len(stages) else (built[-1] if built else "no"),
+            }
+        )
+    _show(rows, as_json, _table(f"Arms of {bench.study.name}", rows))
+
+
+@app.command()
+def profile(study: StudyOption = None, lake: LakeOption = None, as_json: JsonOption = False) -> None:
+    """What each pool is like, beside the real corpus."""
+    from smc_dagster.tables import SYNTHETIC_PROFILE
+
+    bench = _open(study, lake)
+    rows = []
+    for pool in bench.study.pools:
+        if bench.lake.fingerprint(SYNTHETIC_PROFILE, pool) is not None:
+            rows += bench.read("synthetic_profile", pool).to_pylist()
+    if not rows:
+        raise LakeError(f"{bench.lake.root} holds no pool profile yet", "run `smc study run`")
+    overall = [row for row in rows if row["domain"] == "*"]
+    _show(rows, as_json, _table("Pools, all domains", overall, ["pool", "measure", "value", "reference", "n"]))
+
+
+@app.command()
+def caps(study: StudyOption = None, lake: LakeOption = None, as_json: JsonOption = False) -> None:
+    """The caps in force by domain, and what mixtures gave under them."""
+    from smc_dagster.mixing.caps import caps_in_force
+
+    bench = _open(study, lake)
+    rows = caps_in_force(bench.study, bench.lake)
+    _show(rows, as_json, _table(f"Caps in force for {bench.study.name}", rows))
+
+
+@app.command()
+def doctor(study: StudyOption = None, as_json: JsonOption = False) -> None:
+    """What is missing on this machine, and how to get it. Exit status 2 if something needed is missing."""
+    from smc_dagster.doctor import examine
+
+    rows = [vars(one) for one in examine(study or study_reference())]
+    _show(rows, as_json, _table("Doctor", rows))
+    if any(row["needed"] and not row["ok"] for row in rows):
+        raise typer.Exit(2)
+
+
+@app.command()
+def init(study: StudyOption = None, as_json: JsonOption = False) -> None:
+    """Make DAGSTER_HOME ready for a study."""
+    from smc_dagster.defs.instance import ready_home
+    from smc_dagster.study import load_study
+
+    home = ready_home(load_study(study).name)
+    _show({"dagster_home": str(home)}, as_json, _table("Instance", [{"dagster_home": str(home)}]))
+
+
+def _mendable(error: BaseException | None) -> SmcError | None:
+    """The SmcError at the bottom of what Dagster wraps it in."""
+    while error is not None:
+        if isinstance(error, SmcError):
+            return error
+        inner = getattr(error, "user_exception", None)
+        error = inner or error.__cause__
+    return None
+
+
+def main() -> None:
+    """Entry point of `smc`."""
+    # telemetry of every dependency is off unless the user turned it on
+    for name in ("DO_NOT_TRACK", "HF_HUB_DISABLE_TELEMETRY"):
+        os.environ.setdefault(name, "1")
+    try:
+        app()
+    except Exception as error:
+        mendable = _mendable(error)
+        if mendable is not None:
+            err.print(f"[bold red]error:[/bold red] {escape(mendable.problem)}")
+            if mendable.remedy:
+                err.print(f"  remedy: {escape(mendable.remedy)}")
+            sys.exit(2)
+        failure = _failure(error)
+        if failure is None:
+            raise
+        err.print(f"[bold red]failed:[/bold red] {escape(failure)}")
+        sys.exit(1)
+
+
+def _failure(error: BaseException | None) -> str | None:
+    """The message of a failed check or step, without Dagster's traceback."""
+    while error is not None:
+        if type(error).__name__ in ("Failure", "DagsterAssetCheckFailedError"):
+            return str(getattr(error, "description", None) or error)
+        error = getattr(error, "user_exception", None) or error.__cause__
+    return None

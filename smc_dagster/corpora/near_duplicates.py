@@ -1,0 +1,245 @@
+"""Clusters of near-duplicate texts, and near-duplicate pairs across two sets.
+
+What belongs here: candidate pairs from MinHash bands, and what is made of the verified ones. What does not: the shingle
+recipe and its Jaccard (shingles.py), and what is done about duplicates (real.py, screening/).
+
+Signatures only propose; a pair counts when the *true* Jaccard of its shingle sets reaches the threshold. 60 hashes
+are cut into the widest bands that still propose a pair right at the threshold with probability >= .99: 12 bands of 5
+at .8 (1 - (1 - .8^5)^12 = .9915).
+
+No bucket is capped. One of up to 12 texts is compared all with all. A larger one is compared with its first member
+(star edges, n comparisons); those that joined it are settled, and the first of the others is the next centre, which
+is compared with every member of the bucket outside its cluster. A template of n texts so costs n comparisons, not n
+squared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from smc_dagster.corpora.shingles import (
+    HASHES,
+    Comparison,
+    Hashes,
+    Ints,
+    Kind,
+    Shingled,
+    ascending,
+    mix,
+    signatures,
+    word_forms,
+)
+
+KINDS: tuple[Kind, ...] = ("chars", "words")
+_SMALL = 12
+_CENTRES = 16
+_PAIRS = 2_000_000
+
+
+def clusters(ids: pa.Array | pa.ChunkedArray, texts: pa.Array | pa.ChunkedArray, jaccard: float) -> pa.Array:
+    """The near-duplicate cluster of each text, named by its smallest id.
+
+    A cluster is a connected component of the pairs whose true Jaccard is at least `jaccard` (0-1, above 0). Texts of
+    equal form are joined first, without a signature. The result does not depend on the order of the rows.
+    """
+    if not len(ids):
+        return pa.array([], pa.string())
+    rank = pc.rank(ids, sort_keys="ascending", tiebreaker="dense").to_numpy(zero_copy_only=False).astype(np.int64)
+    encoded = pc.dictionary_encode(word_forms(texts))
+    code = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    first = np.full(len(encoded.dictionary), len(ids) + 1, np.int64)
+    np.minimum.at(first, code, rank)
+    # forms in the order of their smallest id, so that the centre of a bucket is chosen by id
+    order = np.argsort(first)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    component = _components(Shingled(encoded.dictionary.take(pa.array(order))), jaccard)
+    smallest = np.full(len(order), len(ids) + 1, np.int64)
+    np.minimum.at(smallest, component, first[order])
+    by_rank = np.empty(int(rank.max()) + 1, np.int64)
+    by_rank[rank] = np.arange(len(rank))
+    return pc.take(_array(ids).cast(pa.string()), pa.array(by_rank[smallest[component[place[code]]]]))
+
+
+def similar(
+    ids_a: pa.Array | pa.ChunkedArray,
+    texts_a: pa.Array | pa.ChunkedArray,
+    ids_b: pa.Array | pa.ChunkedArray,
+    texts_b: pa.Array | pa.ChunkedArray,
+    jaccard: float,
+) -> pa.Table:
+    """Pairs across two sets whose true Jaccard is at least `jaccard` (0-1, above 0).
+
+    Returns:
+        Columns `a`, `b` (ids) and `jaccard` (float32), one row a pair, ordered by a, falling Jaccard, b. Every pair
+        is in it, so many equal texts on both sides give the product of their numbers: pass distinct texts where that
+        matters.
+    """
+    forms_a, forms_b = word_forms(texts_a), word_forms(texts_b)
+    encoded = pc.dictionary_encode(pa.concat_arrays([forms_a, forms_b]))
+    code = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    code_a, code_b = code[: len(forms_a)], code[len(forms_a) :]
+    shingled = Shingled(encoded.dictionary)
+    left, right, value = _across(shingled, np.unique(code_a), np.unique(code_b), jaccard)
+    row_a, pair = _expand(left, code_a)
+    row_b, again = _expand(right[pair], code_b)
+    table = pa.table(
+        {
+            "a": _array(ids_a).take(pa.array(row_a[again])).cast(pa.string()),
+            "b": _array(ids_b).take(pa.array(row_b)).cast(pa.string()),
+            "jaccard": pa.array(value[pair][again].astype(np.float32)),
+        }
+    )
+    return table.sort_by([("a", "ascending"), ("jaccard", "descending"), ("b", "ascending")])
+
+
+def rows_per_band(jaccard: float) -> int:
+    """Hashes a band: the most that divide 60 and propose a pair at the threshold with probability >= .99.
+
+    A pair of Jaccard j shares a band of r hashes with probability j^r, and one of 60/r bands with 1 - (1 - j^r)^(60/r).
+    """
+    fitting = [r for r in (6, 5, 4, 3, 2, 1) if 1 - (1 - jaccard**r) ** (HASHES // r) >= 0.99]
+    return fitting[0] if fitting else 1
+
+
+@dataclass(frozen=True)
+class _Buckets:
+    """Entries (bucket, member), ordered by bucket, then member."""
+
+    bucket: Hashes
+    member: Ints
+
+
+def _buckets(shingled: Shingled, kind: Kind, jaccard: float) -> _Buckets:
+    members = shingled.members(kind)
+    signed = signatures(shingled.forms.take(pa.array(members)), kind).astype(np.uint64)
+    rows = rows_per_band(jaccard)
+    keys = []
+    for band in range(HASHES // rows):
+        key = mix(np.full(len(members), band, np.uint64))
+        for place in range(band * rows, (band + 1) * rows):
+            key = mix(key ^ signed[:, place])
+        keys.append(key)
+    bucket = np.concatenate(keys)
+    member = np.tile(members, HASHES // rows)
+    order = np.lexsort((member, bucket))
+    return _Buckets(bucket[order], member[order])
+
+
+def _components(shingled: Shingled, jaccard: float) -> Ints:
+    """Component of each form, 0-based."""
+    count = len(shingled.forms)
+    component = np.arange(count)
+    for kind in KINDS:
+        buckets = _buckets(shingled, kind, jaccard)
+        number, size = _runs_of(buckets.bucket)
+        within = Comparison(shingled, kind, buckets.member[size > 1])
+        few = (size > 1) & (size <= _SMALL)
+        component = _join(within, jaccard, component, *_all_pairs(number[few], buckets.member[few]))
+        many = size > _SMALL
+        component = _settle(within, jaccard, component, number[many], buckets.member[many])
+    return component
+
+
+def _runs_of(keys: Hashes) -> tuple[Ints, Ints]:
+    """For ordered keys: the number of the run of equal keys that each is in, and the length of that run."""
+    new = np.concatenate([np.ones(min(1, len(keys)), bool), keys[1:] != keys[:-1]])
+    number = np.cumsum(new) - 1
+    return number, np.bincount(number, minlength=0)[number] if len(keys) else number
+
+
+def _all_pairs(bucket: Ints, member: Ints) -> tuple[Ints, Ints]:
+    """All pairs inside each bucket, all of which are small."""
+    left, right = [], []
+    for step in range(1, _SMALL):
+        same = np.flatnonzero(bucket[step:] == bucket[: max(0, len(bucket) - step)])
+        left.append(member[same])
+        right.append(member[same + step])
+    return _distinct(np.concatenate(left), np.concatenate(right))
+
+
+def _settle(within: Comparison, jaccard: float, component: Ints, bucket: Ints, member: Ints) -> Ints:
+    """Join the members of large buckets by star edges, one centre after the other."""
+    live = np.ones(len(bucket), bool)
+    for _ in range(_CENTRES):
+        rows = np.flatnonzero(live)
+        if not len(rows):
+            break
+        first = rows[np.concatenate([[True], bucket[rows[1:]] != bucket[rows[:-1]]])]
+        centre = np.full(int(bucket[-1]) + 1, -1, np.int64)
+        centre[bucket[first]] = member[first]
+        mine = centre[bucket]
+        apart = (mine >= 0) & (component[mine] != component[member])
+        pairs = _distinct(np.minimum(mine, member)[apart], np.maximum(mine, member)[apart])
+        component = _join(within, jaccard, component, *pairs)
+        live &= (mine >= 0) & (component[mine] != component[member])
+    return component
+
+
+def _join(within: Comparison, jaccard: float, component: Ints, left: Ints, right: Ints) -> Ints:
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    verified = within.jaccard(left, right) >= jaccard
+    if not verified.any():
+        return component
+    a, b = component[left[verified]], component[right[verified]]
+    count = len(component)
+    edges = coo_matrix((np.ones(len(a), np.int8), (a, b)), shape=(count, count))
+    _, joined = connected_components(edges, directed=False)
+    return np.asarray(joined, np.int64)[component]
+
+
+def _across(
+    shingled: Shingled, side_a: Ints, side_b: Ints, jaccard: float
+) -> tuple[Ints, Ints, npt.NDArray[np.float64]]:
+    """Verified pairs of forms of two sides; a form on both sides pairs with itself at 1."""
+    shared = np.intersect1d(side_a, side_b)
+    left, right, value = [shared], [shared], [np.ones(len(shared))]
+    in_a, in_b = np.isin(np.arange(len(shingled.forms)), side_a), np.isin(np.arange(len(shingled.forms)), side_b)
+    for kind in KINDS:
+        buckets = _buckets(shingled, kind, jaccard)
+        of_a, of_b = np.flatnonzero(in_a[buckets.member]), np.flatnonzero(in_b[buckets.member])
+        shared_keys = np.intersect1d(buckets.bucket[of_a], buckets.bucket[of_b])
+        of_a, of_b = (rows[np.isin(buckets.bucket[rows], shared_keys)] for rows in (of_a, of_b))
+        within = Comparison(shingled, kind, buckets.member[np.union1d(of_a, of_b)])
+        low = np.searchsorted(buckets.bucket[of_b], buckets.bucket[of_a], "left")
+        number = np.searchsorted(buckets.bucket[of_b], buckets.bucket[of_a], "right") - low
+        cuts = np.flatnonzero(np.diff(np.cumsum(number) // _PAIRS)) + 1
+        for part in np.split(np.arange(len(of_a)), cuts):
+            times = number[part]
+            offset = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
+            a = np.repeat(buckets.member[of_a[part]], times)
+            b = buckets.member[of_b[np.repeat(low[part], times) + offset]]
+            a, b = _distinct(a[a != b], b[a != b])
+            found = within.jaccard(a, b)
+            keep = found >= jaccard
+            left.append(a[keep])
+            right.append(b[keep])
+            value.append(found[keep])
+    a, b, values = np.concatenate(left), np.concatenate(right), np.concatenate(value)
+    _, once = np.unique(np.stack([a, b]), axis=1, return_index=True)
+    return a[once], b[once], values[once]
+
+
+def _distinct(left: Ints, right: Ints) -> tuple[Ints, Ints]:
+    keys = ascending((left.astype(np.uint64) << np.uint64(32)) | right.astype(np.uint64))
+    return (keys >> np.uint64(32)).astype(np.int64), (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
+
+
+def _expand(codes: Ints, of_rows: Ints) -> tuple[Ints, Ints]:
+    """Every row that has each code: (row, position in `codes`)."""
+    order = np.argsort(of_rows, kind="stable")
+    low = np.searchsorted(of_rows[order], codes, "left")
+    number = np.searchsorted(of_rows[order], codes, "right") - low
+    offset = np.arange(number.sum()) - np.repeat(np.cumsum(number) - number, number)
+    return order[np.repeat(low, number) + offset], np.repeat(np.arange(len(codes)), number)
+
+
+def _array(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values

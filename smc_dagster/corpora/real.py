@@ -1,0 +1,101 @@
+"""The real corpus: all days joined, duplicates removed, sampled, clustered, split, the tail fixed.
+
+What belongs here: the order of these steps. What does not: the steps that have a module (near_duplicates.py,
+splits.py), synthetic text, and anything that looks at embeddings (anchors.py).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from smc_dagster.corpora.draws import uniform
+from smc_dagster.corpora.splits import assign_splits, tail_labels
+from smc_dagster.errors import CorpusError
+from smc_dagster.study import Study
+from smc_dagster.tables import REAL_DOCUMENTS
+
+MIN_LABELS = 2
+
+
+def build_real_documents(raw: pa.Table, study: Study) -> pa.Table:
+    """Make `real_documents` from the raw documents of all days; the order of rows and days does not matter.
+
+    1. A `doc_id` that came more than once stays once, as it came on its earliest day.
+    2. If there are more than `corpus.max_documents`, those with the smallest hash of (seed, doc_id) stay: a uniform
+       sample, without a cap on any label, so that the long tail stays as long as it is.
+    3. Labels with fewer than `corpus.min_label_documents` documents are left out.
+    4. Near-duplicate clusters (`screening.jaccard`), and the split by cluster.
+    5. Labels without a training document are left out.
+    6. The tail, from the sizes of labels in `train`.
+
+    Returns:
+        schema REAL_DOCUMENTS, ordered by doc_id.
+
+    Raises:
+        CorpusError: a label that belongs to two domains on different days, or too little left to study.
+    """
+    corpus = study.corpus
+    documents = _earliest(raw)
+    _require_one_domain(documents)
+    if corpus.max_documents is not None and documents.num_rows > corpus.max_documents:
+        order = np.argsort(uniform(documents["doc_id"], study.seed, "sample"), kind="stable")
+        documents = documents.take(pa.array(np.sort(order[: corpus.max_documents])))
+    sizes = documents["label"].value_counts()
+    common = sizes.field("values").filter(pc.greater_equal(sizes.field("counts"), corpus.min_label_documents))
+    documents = documents.filter(pc.is_in(documents["label"], value_set=common))
+    _require_enough(raw, documents, len(common), corpus.min_label_documents)
+
+    documents = documents.append_column("cluster_id", _clusters(documents, study))
+    documents = documents.append_column("split", assign_splits(documents["cluster_id"], study.split, study.seed))
+    train = documents["label"].filter(pc.equal(documents["split"], "train"))
+    trained = pc.unique(train)
+    documents = documents.filter(pc.is_in(documents["label"], value_set=trained))
+    _require_enough(raw, documents, len(trained), corpus.min_label_documents)
+
+    tail = pa.array(tail_labels(train, study.tail.share), pa.string())
+    documents = documents.append_column("is_tail", pc.is_in(documents["label"], value_set=tail))
+    return documents.select(REAL_DOCUMENTS.schema.names).cast(REAL_DOCUMENTS.schema)
+
+
+def _clusters(documents: pa.Table, study: Study) -> pa.Array:
+    from smc_dagster.corpora.near_duplicates import clusters
+
+    return clusters(documents["doc_id"], documents["text"], study.screening.jaccard)
+
+
+def _earliest(raw: pa.Table) -> pa.Table:
+    """One row a doc_id, ordered by it: of its rows the first by day, then source, file, line and text."""
+    keys = ("doc_id", "day", "source", "file", "line", "text")
+    ordered = raw.take(pc.sort_indices(raw, sort_keys=[(key, "ascending") for key in keys])).combine_chunks()
+    ids = ordered["doc_id"]
+    if ordered.num_rows < 2:
+        return ordered
+    is_first = np.ones(ordered.num_rows, np.bool_)
+    is_first[1:] = pc.not_equal(ids.slice(1), ids.slice(0, len(ids) - 1)).to_numpy()
+    return ordered.filter(pa.array(is_first))
+
+
+def _require_one_domain(documents: pa.Table) -> None:
+    """Within a day the contract sees to it; two days can still disagree."""
+    homes = documents.group_by(["label", "domain"]).aggregate([("day", "min")])
+    homes = homes.sort_by([("label", "ascending"), ("day_min", "ascending"), ("domain", "ascending")])
+    labels = homes["label"].to_pylist()
+    for place in range(1, len(labels)):
+        if labels[place] == labels[place - 1]:
+            first, second = homes.slice(place - 1, 2).to_pylist()
+            raise CorpusError(
+                f"label `{labels[place]}` belongs to domain `{first['domain']}` on day {first['day_min']} and to "
+                f"`{second['domain']}` on day {second['day_min']}; a label belongs to one domain",
+                f"rename the label in the documents of day {second['day_min']} and read that day again",
+            )
+
+
+def _require_enough(raw: pa.Table, documents: pa.Table, labels: int, least: int) -> None:
+    if labels < MIN_LABELS:
+        raise CorpusError(
+            f"of {raw.num_rows:,} raw documents {documents.num_rows:,} with {labels} label(s) are left to study; "
+            f"at least {MIN_LABELS} labels with {least} documents each are needed, some of them for training",
+            "add documents, or lower corpus.min_label_documents in the study file",
+        )

@@ -1,0 +1,229 @@
+"""What a text is made of when two texts are compared: word forms, shingle sets, and signatures of them.
+
+What belongs here: the shingle recipe, hashes of words and runs of words, MinHash signatures (by daft) and the true
+Jaccard of pairs. What does not: which pairs are compared and what a cluster is (near_duplicates.py).
+
+The recipe is a function of one text alone. A text's *form* is its normalised text in lower case with every run of
+anything but letters, marks and numbers turned into one blank (a text of nothing else keeps its normalised text).
+
+- `chars`: the set of 4-character runs of the form, blanks included. Short texts: below 24 words.
+- `words`: the set of pairs of neighbouring words of the form. Long texts: 24 words or more.
+
+At 24 words one replaced word leaves a pair of texts above .8 on either recipe, so the boundary is no cliff. A pair
+across it is judged on `chars`, which every text has; a short text is never paired with one of 48 words or more, whose
+Jaccard could not reach .8 unless it repeats itself.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from smc_dagster.corpora.text import normalise
+
+Kind = Literal["chars", "words"]
+Hashes = npt.NDArray[np.uint64]
+Ints = npt.NDArray[np.int64]
+
+SHORT_WORDS = 24
+REACH_WORDS = 2 * SHORT_WORDS
+SIZE: dict[Kind, int] = {"chars": 4, "words": 2}
+HASHES = 60
+_BLOCK = 1 << 16
+_BASE = np.uint64(0x9E3779B97F4A7C15)
+
+
+def word_forms(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """The form of each text (see the module), same length and order."""
+    distinct = pc.dictionary_encode(_whole(texts).cast(pa.string()))
+    plain = pa.array([normalise(text) for text in distinct.dictionary.to_pylist()], pa.string())
+    words = pc.utf8_trim_whitespace(
+        pc.replace_substring_regex(pc.utf8_lower(plain), pattern=r"[^\p{L}\p{M}\p{N}]+", replacement=" ")
+    )
+    return pc.take(pc.if_else(pc.equal(words, ""), plain, words), distinct.indices)
+
+
+def word_counts(forms: pa.Array) -> Ints:
+    """Number of words of each form."""
+    blanks = pc.count_substring(forms, pattern=" ").to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.where(pc.utf8_length(forms).to_numpy(zero_copy_only=False) > 0, blanks + 1, 0)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Hashes of the runs of some texts, text by text: those of text i are `hashes[starts[i]:starts[i + 1]]`."""
+
+    hashes: Hashes
+    starts: Ints
+
+    @property
+    def owners(self) -> Ints:
+        """The text of each hash."""
+        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+
+
+def word_runs(forms: pa.Array, size: int) -> Runs:
+    """64-bit hashes of every run of `size` neighbouring words, in text order; a shorter text has none."""
+    words = _words(forms)
+    return _windows(words, size, short=False)
+
+
+def sets(forms: pa.Array, kind: Kind) -> Runs:
+    """The shingle set of each form as ascending 48-bit hashes; a text shorter than a shingle has itself as its one."""
+    hashes, lengths = [], [np.zeros(1, np.int64)]
+    for start in range(0, len(forms), _BLOCK):
+        block = forms.slice(start, _BLOCK)
+        units = _characters(block) if kind == "chars" else _words(block)
+        runs = _windows(units, SIZE[kind], short=True)
+        # the text in the upper 16 bits, so that one sort orders and uniques every set of the block
+        keys = ascending((runs.owners.astype(np.uint64) << np.uint64(48)) | (runs.hashes >> np.uint64(16)))
+        lengths.append(np.bincount((keys >> np.uint64(48)).astype(np.int64), minlength=len(block)))
+        hashes.append(keys & np.uint64((1 << 48) - 1))
+    return Runs(np.concatenate(hashes) if hashes else np.zeros(0, np.uint64), np.cumsum(np.concatenate(lengths)))
+
+
+class Shingled:
+    """Distinct forms, and which recipe judges a pair of them."""
+
+    def __init__(self, forms: pa.Array) -> None:
+        self.forms = forms
+        self.words = word_counts(forms)
+        self.short = self.words < SHORT_WORDS
+
+    def members(self, kind: Kind) -> Ints:
+        """Indices of the forms that take part in pairs of that kind."""
+        return np.flatnonzero(self.words < REACH_WORDS if kind == "chars" else ~self.short)
+
+    def judged_by(self, kind: Kind, left: Ints, right: Ints) -> npt.NDArray[np.bool_]:
+        """Whether each pair is judged on `kind`."""
+        short = self.short[left] | self.short[right]
+        return short if kind == "chars" else ~short
+
+
+class Comparison:
+    """True Jaccard on one recipe, among some forms whose shingle sets are made once.
+
+    Args:
+        shingled: the forms.
+        kind: the recipe.
+        members: indices of the forms to be compared.
+    """
+
+    def __init__(self, shingled: Shingled, kind: Kind, members: Ints) -> None:
+        from scipy.sparse import csr_matrix
+
+        self._shingled, self._kind, self._members = shingled, kind, np.unique(members)
+        runs = sets(shingled.forms.take(pa.array(self._members)), kind)
+        self._size = np.diff(runs.starts)
+        self._sets = csr_matrix(
+            (np.ones(len(runs.hashes), np.int8), runs.hashes.astype(np.int64), runs.starts),
+            shape=(len(self._members), 1 << 48),
+        )
+        self._sets.has_sorted_indices = self._sets.has_canonical_format = True
+
+    def jaccard(self, left: Ints, right: Ints) -> npt.NDArray[np.float64]:
+        """Jaccard of each pair of forms, 0-1; 0 where the other recipe judges the pair."""
+        out = np.zeros(len(left))
+        mine = np.flatnonzero(self._shingled.judged_by(self._kind, left, right))
+        for start in range(0, len(mine), _BLOCK):
+            part = mine[start : start + _BLOCK]
+            a, b = np.searchsorted(self._members, left[part]), np.searchsorted(self._members, right[part])
+            both = np.diff(self._sets[a].multiply(self._sets[b]).indptr)
+            either = self._size[a] + self._size[b] - both
+            out[part] = np.divide(both, either, out=np.zeros(len(part)), where=either > 0)
+        return out
+
+
+def signatures(forms: pa.Array, kind: Kind) -> npt.NDArray[np.uint32]:
+    """MinHash signatures, [n, 60] uint32 (Broder 1997), over the shingles of `kind`; the same on any machine."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("DAFT_PROGRESS_BAR", "0")
+    import daft
+    from daft.functions import minhash
+
+    if not len(forms):
+        return np.zeros((0, HASHES), np.uint32)
+    # daft's tokens end at blanks: characters become tokens by putting a blank after each
+    tokens = forms
+    if kind == "chars":
+        solid = pc.replace_substring(forms, pattern=" ", replacement="_")
+        tokens = pc.utf8_rtrim_whitespace(pc.replace_substring_regex(solid, pattern="(?s)(.)", replacement=r"\1 "))
+    frame = daft.from_arrow(pa.table({"row": pa.array(np.arange(len(forms))), "tokens": tokens}))
+    signed = frame.select(
+        daft.col("row"),
+        minhash(daft.col("tokens"), num_hashes=HASHES, ngram_size=SIZE[kind], seed=1).alias("signature"),
+    ).to_arrow()
+    flat = _whole(signed.column("signature")).flatten().to_numpy(zero_copy_only=False)
+    out = np.empty((len(forms), HASHES), np.uint32)
+    out[signed.column("row").to_numpy()] = flat.reshape(-1, HASHES)
+    return out
+
+
+def mix(values: Hashes) -> Hashes:
+    """SplitMix64's finaliser (Steele, Lea, Flood 2014): a bijection of 64 bits in which each bit depends on all."""
+    values = values + _BASE
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def ascending(keys: Hashes) -> Hashes:
+    """The distinct keys in ascending order; faster than `numpy.unique`, which hashes integers."""
+    keys = np.sort(keys)
+    distinct: Hashes = keys[np.concatenate([np.ones(min(1, len(keys)), bool), keys[1:] != keys[:-1]])]
+    return distinct
+
+
+def string_hashes(values: pa.Array | pa.ChunkedArray, seed: int = 0) -> Hashes:
+    """A 64-bit hash of each string: a rank for sampling that depends on the string and the seed alone."""
+    units = _characters(_whole(values))
+    return mix(_sums(units) + mix(np.full(len(units.starts) - 1, seed, np.uint64)))
+
+
+def _whole(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+
+
+def _characters(values: pa.Array) -> Runs:
+    points = np.frombuffer("".join(values.to_pylist()).encode("utf-32-le"), np.uint32).astype(np.uint64)
+    lengths = pc.utf8_length(values).to_numpy(zero_copy_only=False).astype(np.int64)
+    return Runs(mix(points), np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]))
+
+
+def _words(forms: pa.Array) -> Runs:
+    """A hash of each word."""
+    split = pc.split_pattern(pc.if_else(pc.equal(forms, ""), None, forms), " ")
+    counts = pc.fill_null(pc.list_value_length(split), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+    words = pc.dictionary_encode(split.flatten())
+    hashes = mix(_sums(_characters(words.dictionary)))
+    return Runs(hashes[words.indices.to_numpy(zero_copy_only=False)], np.concatenate([[0], np.cumsum(counts)]))
+
+
+def _sums(units: Runs) -> Hashes:
+    """Polynomial hash, modulo 2^64, of each text's units and of their number."""
+    lengths = np.diff(units.starts)
+    place = np.arange(len(units.hashes)) - np.repeat(units.starts[:-1], lengths)
+    powers = np.cumprod(np.full(int(lengths.max(initial=0)) + 1, _BASE | np.uint64(1)))
+    running = np.concatenate([np.zeros(1, np.uint64), np.cumsum(units.hashes * powers[place])])
+    sums: Hashes = running[units.starts[1:]] - running[units.starts[:-1]] + mix(lengths.astype(np.uint64))
+    return sums
+
+
+def _windows(units: Runs, size: int, *, short: bool) -> Runs:
+    lengths = np.diff(units.starts)
+    counts = np.maximum(lengths - size + 1, (lengths > 0) if short else 0)
+    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+    first = np.arange(starts[-1]) + np.repeat(units.starts[:-1] - starts[:-1], counts)
+    end = np.repeat(units.starts[1:], counts)
+    padded = np.concatenate([units.hashes, np.zeros(size, np.uint64)])
+    total = np.zeros(len(first), np.uint64)
+    for place in range(size):
+        # Horner's rule; what lies past the end of a short text counts as nothing
+        total = total * (_BASE | np.uint64(1)) + np.where(first + place < end, padded[first + place], np.uint64(0))
+    return Runs(mix(total), starts)

@@ -1,0 +1,56 @@
+"""The one Definitions object, from one function that production and tests share.
+
+What belongs here: putting the stages together. What does not: any asset.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from smc_dagster import places
+from smc_dagster.defs import (
+    automation,
+    checks,
+    corpora,
+    evaluation,
+    features,
+    findings,
+    jobs,
+    mixtures,
+    synthesis,
+    training,
+)
+from smc_dagster.defs.resources import StudyResource
+from smc_dagster.study import load_study
+from smc_dagster.workbench import study_reference
+
+PRELOADED = ["smc_dagster.definitions", "torch", "pandas", "pyarrow.parquet"]
+
+
+def build_defs(study: str | None = None, lake: str | None = None) -> dg.Definitions:
+    """Definitions for a study over a lake.
+
+    Args:
+        study: shipped name or path; without it SMC_STUDY, else `default`.
+        lake: root of the lake; without it SMC_LAKE, else the study's own folder.
+
+    Raises:
+        SmcError: the study or the dbt manifest cannot be read.
+    """
+    reference = study or study_reference()
+    opened = load_study(reference)
+    stages = (corpora, features, synthesis, mixtures, training, evaluation, findings)
+    return dg.Definitions(
+        assets=[one for stage in stages for one in stage.assets(opened)],
+        asset_checks=checks.checks(opened),
+        jobs=jobs.jobs(opened),
+        schedules=automation.schedules(),
+        sensors=automation.sensors(opened),
+        resources={"smc": StudyResource(study=reference, lake=lake or places.lake_root(opened.name))},
+        executor=dg.multiprocess_executor.configured(
+            {"max_concurrent": 2, "start_method": {"forkserver": {"preload_modules": PRELOADED}}}
+        ),
+    )
+
+
+defs = build_defs()

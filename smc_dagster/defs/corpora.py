@@ -1,0 +1,141 @@
+"""Assets of the group `corpora`: documents in, split, anchored.
+
+What belongs here: the Dagster side of corpora/. What does not: reading, checking or splitting documents.
+"""
+
+from pathlib import Path
+
+import dagster as dg
+
+from smc_dagster import places
+from smc_dagster.corpora.anchors import choose_anchors
+from smc_dagster.corpora.real import build_real_documents
+from smc_dagster.corpora.sources import ingest
+from smc_dagster.defs import metadata
+from smc_dagster.defs.partitions import DAYS
+from smc_dagster.defs.resources import StudyResource
+from smc_dagster.lineage import CODE_VERSIONS
+from smc_dagster.mixing.seeds import check_caps
+from smc_dagster.study import Study
+from smc_dagster.tables import QUARANTINE, RAW_DOCUMENTS
+
+GROUP = "corpora"
+COUNTS = "rows_in_equal_rows_out"
+
+
+def assets(study: Study) -> list[dg.AssetsDefinition]:
+    """The group's assets."""
+
+    @dg.asset(
+        group_name=GROUP,
+        partitions_def=DAYS,
+        kinds={"parquet"},
+        owners=metadata.OWNERS,
+        code_version=CODE_VERSIONS["raw_documents"],
+        check_specs=[
+            dg.AssetCheckSpec(
+                COUNTS, asset="raw_documents", blocking=True, description="Every row read is kept or in quarantine."
+            )
+        ],
+    )
+    def raw_documents(context: dg.AssetExecutionContext, smc: StudyResource) -> dg.MaterializeResult:
+        """One day's documents as they came, after the contract; rows that break it lie in `quarantine` with the reason."""
+        bench = smc.open()
+        day = context.partition_key
+        read = ingest(bench.study, day, landing_of(study))
+        fingerprint = bench.lineage.raw_documents(read.signature)
+        bench.lake.write(QUARANTINE, read.quarantine, fingerprint, day)
+        bench.lake.write(RAW_DOCUMENTS, read.raw, fingerprint, day)
+        reasons = read.quarantine.group_by("reason").aggregate([("reason", "count")]).to_pylist()
+        out = read.raw.num_rows + read.quarantine.num_rows
+        return dg.MaterializeResult(
+            metadata=metadata.of_table(bench, "raw_documents", day)
+            | {
+                "rows_read": read.rows_in,
+                "rows_quarantined": read.quarantine.num_rows,
+                "quarantine": dg.MetadataValue.path(bench.lake.table_path(QUARANTINE, day)),
+                "quarantine_reasons": metadata.records(
+                    [{"reason": one["reason"], "rows": one["reason_count"]} for one in reasons]
+                ),
+            },
+            check_results=[
+                dg.AssetCheckResult(
+                    passed=read.rows_in == out,
+                    check_name=COUNTS,
+                    metadata={"rows_in": read.rows_in, "rows_out": out},
+                )
+            ],
+        )
+
+    @dg.asset(
+        group_name=GROUP,
+        deps=[dg.AssetDep(raw_documents, partition_mapping=dg.AllPartitionMapping())],
+        kinds={"parquet", "daft"},
+        owners=metadata.OWNERS,
+        code_version=CODE_VERSIONS["real_documents"],
+    )
+    def real_documents(context: dg.AssetExecutionContext, smc: StudyResource) -> dg.MaterializeResult:
+        """All days' human documents: duplicates joined, near-duplicates clustered, split by cluster, the tail fixed."""
+        bench = smc.open()
+        days = bench.lake.partitions(RAW_DOCUMENTS)
+        context.log.info("days in the lake: %s", ", ".join(days) or "none")
+        documents = build_real_documents(bench.lake.read_many(RAW_DOCUMENTS, days), bench.study)
+        check_caps(bench.study, sorted(set(documents["domain"].to_pylist())))
+        bench.write("real_documents", documents)
+        sizes = documents.group_by("split").aggregate([("doc_id", "count")]).to_pylist()
+        domains = documents.group_by("domain").aggregate([("doc_id", "count"), ("label", "count_distinct")])
+        tail = documents.filter(documents["is_tail"])
+        return dg.MaterializeResult(
+            metadata=metadata.of_table(bench, "real_documents")
+            | {
+                "days": len(days),
+                "labels": len(set(documents["label"].to_pylist())),
+                "tail_labels": len(set(tail["label"].to_pylist())),
+                "splits": metadata.records(
+                    [
+                        {"split": one["split"], "documents": one["doc_id_count"]}
+                        for one in sorted(sizes, key=lambda row: str(row["split"]))
+                    ]
+                ),
+                "domains": metadata.records(
+                    [
+                        {
+                            "domain": one["domain"],
+                            "documents": one["doc_id_count"],
+                            "labels": one["label_count_distinct"],
+                        }
+                        for one in sorted(domains.to_pylist(), key=lambda row: -row["doc_id_count"])
+                    ]
+                ),
+            },
+            data_version=metadata.version(bench, "real_documents"),
+        )
+
+    @dg.asset(
+        group_name=GROUP,
+        deps=[real_documents, dg.AssetKey("real_embeddings")],
+        kinds={"parquet", "faiss"},
+        owners=metadata.OWNERS,
+        code_version=CODE_VERSIONS["reality_anchors"],
+    )
+    def reality_anchors(smc: StudyResource) -> dg.MaterializeResult:
+        """Frozen real evaluation sets: documents of tail labels (`rare`) and far from their neighbours (`atypical`)."""
+        bench = smc.open()
+        anchors = choose_anchors(bench.read("real_documents"), bench.read("real_embeddings"), bench.study.anchors)
+        bench.write("reality_anchors", anchors)
+        slices = anchors.group_by("slice").aggregate([("doc_id", "count")]).to_pylist()
+        return dg.MaterializeResult(
+            metadata=metadata.of_table(bench, "reality_anchors")
+            | {
+                "version": bench.study.anchors.version,
+                "slices": metadata.records([{"slice": o["slice"], "documents": o["doc_id_count"]} for o in slices]),
+            },
+            data_version=metadata.version(bench, "reality_anchors"),
+        )
+
+    return [raw_documents, real_documents, reality_anchors]
+
+
+def landing_of(study: Study) -> Path:
+    """The study's landing folder."""
+    return places.landing_folder(study.name)

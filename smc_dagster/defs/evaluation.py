@@ -1,0 +1,99 @@
+"""Assets of the group `evaluation`: predictions on real held-out text, and the measures drawn from them.
+
+What belongs here: the Dagster side of training/predict.py and evaluation/. What does not: the measures.
+"""
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from smc_dagster import progress
+from smc_dagster.defs import metadata
+from smc_dagster.defs.partitions import ONE_RUN, arm_partitions
+from smc_dagster.defs.resources import StudyResource
+from smc_dagster.evaluation.arm_metrics import arm_metrics as measure
+from smc_dagster.lineage import CODE_VERSIONS
+from smc_dagster.study import Study
+from smc_dagster.training import checkpoints as store
+from smc_dagster.training.predict import predict
+from smc_dagster.training.vectors import Vectors
+from smc_dagster.workbench import Workbench
+
+GROUP = "evaluation"
+SHOWN = ("rare_recall", "accuracy", "macro_recall", "confidence", "gap", "ece", "nll", "brier")
+
+
+def assets(study: Study) -> list[dg.AssetsDefinition]:
+    """The group's assets."""
+    arms = arm_partitions(study)
+
+    @dg.asset(
+        group_name=GROUP,
+        deps=["checkpoints", "reality_anchors", "real_embeddings"],
+        partitions_def=arms,
+        backfill_policy=ONE_RUN,
+        kinds={"parquet", "pytorch"},
+        owners=metadata.OWNERS,
+        code_version=CODE_VERSIONS["predictions"],
+    )
+    def predictions(context: dg.AssetExecutionContext, smc: StudyResource) -> dg.MaterializeResult:
+        """Each replicate's prediction for every document of the natural test split and of each anchor slice."""
+        bench = smc.open()
+        documents = evaluation_documents(bench)
+        vectors = Vectors.build([bench.read("real_embeddings")])
+        keys = list(context.partition_keys)
+        for done, key in enumerate(keys, 1):
+            due = bench.lineage.due("checkpoints", key).digest
+            bench.write("predictions", predict(store.load(bench.lake, key, due), documents, vectors, key), key)
+            context.add_asset_metadata(metadata.of_table(bench, "predictions", key), partition_key=key)
+            progress.report("predict", done, len(keys))
+        return dg.MaterializeResult()
+
+    @dg.asset(
+        group_name=GROUP,
+        deps=[predictions, "checkpoints"],
+        partitions_def=arms,
+        backfill_policy=ONE_RUN,
+        kinds={"parquet"},
+        owners=metadata.OWNERS,
+        code_version=CODE_VERSIONS["arm_metrics"],
+    )
+    def arm_metrics(context: dg.AssetExecutionContext, smc: StudyResource) -> dg.MaterializeResult:
+        """Recall, confidence, calibration and budget of an arm, in long form by replicate, slice and domain."""
+        bench = smc.open()
+        keys = list(context.partition_keys)
+        for done, key in enumerate(keys, 1):
+            budget = store.load(bench.lake, key, bench.lineage.due("checkpoints", key).digest).budget
+            rows = measure(
+                bench.read("predictions", key),
+                bench.study.arm(key),
+                budget,
+                bench.study.evaluation,
+                bench.study.seed,
+            )
+            bench.write("arm_metrics", rows, key)
+            context.add_asset_metadata(
+                metadata.of_table(bench, "arm_metrics", key) | {"measures": metadata.records(_means(rows))},
+                partition_key=key,
+            )
+            progress.report("measure", done, len(keys))
+        return dg.MaterializeResult()
+
+    return [predictions, arm_metrics]
+
+
+def evaluation_documents(bench: Workbench) -> pa.Table:
+    """Documents to predict: slice `test`, then each anchor slice; a document in two slices has two rows."""
+    real = bench.read("real_documents", columns=["doc_id", "domain", "label", "is_tail", "split"])
+    test = real.filter(pc.equal(real["split"], "test")).drop(["split"])
+    test = test.append_column("slice", pa.array(["test"] * test.num_rows, pa.string()))
+    anchors = bench.read("reality_anchors", columns=["doc_id", "slice"])
+    held = anchors.join(real.drop(["split"]), "doc_id", join_type="inner").select(test.column_names)
+    return pa.concat_tables([test, held.cast(test.schema)]).sort_by([("slice", "ascending"), ("doc_id", "ascending")])
+
+
+def _means(rows: pa.Table) -> list[dict[str, object]]:
+    overall = rows.filter(pc.and_(pc.equal(rows["domain"], "*"), pc.is_in(rows["metric"], pa.array(SHOWN))))
+    means = overall.group_by(["slice", "metric"]).aggregate([("value", "mean"), ("n", "max")]).to_pylist()
+    found = [{"slice": o["slice"], "metric": o["metric"], "mean": o["value_mean"], "n": o["n_max"]} for o in means]
+    return sorted(found, key=lambda row: (str(row["slice"]), str(row["metric"])))

@@ -1,0 +1,52 @@
+"""Jobs, named for what people want.
+
+What belongs here: which assets a job makes. What does not: when it runs (automation.py).
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from smc_dagster.defs.partitions import DAYS, arm_partitions, pool_partitions
+from smc_dagster.study import Study
+
+# the work of `smc study run`, in order: one job for each kind of partition
+INGEST, CORPUS, POOLS, ARMS, REFRESH = "ingest", "corpus", "pools", "arms", "refresh_findings"
+
+
+def jobs(study: Study) -> list[dg.UnresolvedAssetJobDefinition]:
+    """Every job of the code location."""
+    groups = dg.AssetSelection.groups
+    by_pool = dg.AssetSelection.assets(
+        "synthetic_documents", "synthetic_embeddings", "synthetic_scores", "synthetic_profile", "drift_report"
+    )
+    return [
+        dg.define_asset_job(
+            INGEST,
+            selection=dg.AssetSelection.assets("raw_documents"),
+            partitions_def=DAYS,
+            description="Read one day's documents, check the contract, quarantine what breaks it.",
+        ),
+        dg.define_asset_job(
+            CORPUS,
+            selection=dg.AssetSelection.assets("real_documents", "real_embeddings", "reality_anchors"),
+            description="Join all days, cluster, split, fix the tail, embed, freeze the anchors.",
+        ),
+        dg.define_asset_job(
+            POOLS,
+            selection=by_pool,
+            partitions_def=pool_partitions(study),
+            description="Make and judge the synthetic pools.",
+        ),
+        dg.define_asset_job(
+            ARMS,
+            selection=groups("mixtures", "training", "evaluation"),
+            partitions_def=arm_partitions(study),
+            description="Mix, train, predict and measure arms.",
+        ),
+        dg.define_asset_job(
+            REFRESH,
+            selection=groups("findings"),
+            description="Draw the findings and the report from the arms that are there.",
+        ),
+    ]

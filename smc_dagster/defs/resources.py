@@ -1,0 +1,21 @@
+"""Resources of the code location.
+
+What belongs here: what assets are handed by Dagster. What does not: the science (the packages beside defs/).
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from smc_dagster.workbench import Workbench, open_workbench
+
+
+class StudyResource(dg.ConfigurableResource):
+    """The study this code location is about, and its lake."""
+
+    study: str
+    lake: str
+
+    def open(self) -> Workbench:
+        """Open the study over its lake, and mark the lake as this study's where it is new."""
+        return open_workbench(self.study, self.lake, claim=True)

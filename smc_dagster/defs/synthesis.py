@@ -1,0 +1,148 @@
+"""Assets of the group `synthesis`: pools, what they are like, and how far they are from the real corpus.
+
+What belongs here: the Dagster side of synthesis/, screening/ and quality/drift.py. What does not: making or judging text.
+"""
+
+import dagster as dg
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from smc_dagster.defs import metadata
+from smc_dagster.defs.partitions import ONE_RUN, pool_partitions
+from smc_dagster.defs.resources import StudyResource
+from smc_dagster.lake import slug
+from smc_dagster.lineage import CODE_VERSIONS
+from smc_dagster.quality.drift import pool_drift
+from smc_dagster.screening.profile import profile_pool
+from smc_dagster.screening.scores import score_pool
+from smc_dagster.study import Study
+from smc_dagster.synthesis.registry import make_pool
+from smc_dagster.tables import ALL_DOMAINS, DRIFT
+
+GROUP = "synthesis"
+
+
+def assets(study: Study) -> list[dg.AssetsDefinition]:
+    """The group's assets."""
+    by_pool = pool_partitions(study)
+
+    @dg.asset(
+        group_name=GROUP,
+        deps=["real_documents"],
+        partitions_def=by_pool,
+        backfill_policy=ONE_RUN,
+        kinds={"parquet"},
+        owners=metadata.OWNERS,
+        code_version=CODE_VERSIONS["synthetic_documents"],
+    )
+    def synthetic_documents(context: dg.AssetExecutionContext, smc: StudyResource) -> dg.MaterializeResult:
+        """A pool's documents, made from the real training split alone."""
+        bench = smc.open()
+        real = bench.read("real_documents")
+        for pool in context.partition_keys:
+            bench.write("synthetic_documents", make_pool(bench.study, pool, real), pool)
+            spec = bench.study.pools[pool]
+            sample = bench.read("synthetic_documents", pool, columns=["label", "text"]).slice(0, 8).to_pylist()
+            context.add_asset_metadata(
+                metadata.of_table(bench, "synthetic_documents", pool)
+                | {"generator": spec.generator, "settings": dict(spec.settings), "sample": metadata.records(sample)},
+                partition_key=pool,
+            )
+        return dg.MaterializeResult()
+
+    @dg.asset(
+        group_name=GROUP,
+        deps=[synthetic_documents, "real_documents"],
+        partitions_def=by_pool,
+        backfill_policy=ONE_RUN,
+        kinds={"parquet", "daft"},
+        owners=metadata.OWNERS,
+        code_version=CODE_VERSIONS["synthetic_scores"],
+    )
+    def synthetic_scores(context: dg.AssetExecutionContext, smc: StudyResource) -> dg.MaterializeResult:
+        """For each document of a pool: duplication, template share, and contamination by evaluation text."""
+        bench = smc.open()
+        real = bench.read("real_documents")
+        for pool in context.partition_keys:
+            documents = bench.read("synthetic_documents", pool)
+            scores = score_pool(documents, real, bench.study.screening)
+            bench.write("synthetic_scores", scores, pool)
+            contaminated = pc.sum(pc.greater_equal(scores["contamination"], bench.study.screening.jaccard)).as_py() or 0
+            context.add_asset_metadata(
+                metadata.of_table(bench, "synthetic_scores", pool) | {"contaminated_rows": contaminated},
+                partition_key=pool,
+            )
+        return dg.MaterializeResult()
+
+    @dg.asset(
+        group_name=GROUP,
+        deps=[synthetic_documents, synthetic_scores, "synthetic_embeddings", "real_embeddings", "real_documents"],
+        partitions_def=by_pool,
+        backfill_policy=ONE_RUN,
+        kinds={"parquet", "faiss"},
+        owners=metadata.OWNERS,
+        code_version=CODE_VERSIONS["synthetic_profile"],
+    )
+    def synthetic_profile(context: dg.AssetExecutionContext, smc: StudyResource) -> dg.MaterializeResult:
+        """What a pool is like, by domain, each measure beside the real corpus's own value."""
+        bench = smc.open()
+        real, real_vectors = bench.read("real_documents"), bench.read("real_embeddings")
+        for pool in context.partition_keys:
+            profile = profile_pool(
+                bench.read("synthetic_documents", pool),
+                bench.read("synthetic_scores", pool),
+                bench.read("synthetic_embeddings", pool),
+                real,
+                real_vectors,
+                bench.study.screening,
+                bench.study.seed,
+            )
+            bench.write("synthetic_profile", profile, pool)
+            overall = profile.filter(pc.equal(profile["domain"], ALL_DOMAINS)).select(["measure", "value", "reference"])
+            context.add_asset_metadata(
+                metadata.of_table(bench, "synthetic_profile", pool)
+                | {"profile": metadata.records(overall.to_pylist())},
+                partition_key=pool,
+            )
+        return dg.MaterializeResult()
+
+    @dg.asset(
+        group_name=GROUP,
+        deps=[synthetic_documents, "synthetic_embeddings", "real_embeddings", "real_documents"],
+        partitions_def=by_pool,
+        backfill_policy=ONE_RUN,
+        kinds={"evidently"},
+        owners=metadata.OWNERS,
+        code_version=CODE_VERSIONS["drift"],
+    )
+    def drift_report(context: dg.AssetExecutionContext, smc: StudyResource) -> dg.MaterializeResult:
+        """Evidently's report of a pool against the real training split: labels, domains, lengths, embeddings."""
+        bench = smc.open()
+        real = bench.read("real_documents")
+        train = real.filter(pc.equal(real["split"], "train"))
+        vectors = bench.read("real_embeddings")
+        for pool in context.partition_keys:
+            drift = pool_drift(
+                train,
+                bench.read("synthetic_documents", pool),
+                vectors,
+                bench.read("synthetic_embeddings", pool),
+                bench.study.seed,
+            )
+            relative = f"drift_report/pool={slug(pool)}/index.html"
+            path = bench.lake.write_bytes(relative, drift.html)
+            columns, methods, scores = zip(*drift.scores, strict=True)
+            table = pa.table({"pool": [pool] * len(columns), "column": columns, "method": methods, "score": scores})
+            bench.lake.write(DRIFT, table, bench.lineage.due("drift", pool), pool)
+            context.add_asset_metadata(
+                {
+                    "report": metadata.link(relative),
+                    "path": dg.MetadataValue.path(path),
+                    "drift": metadata.records(table.drop(["pool"]).to_pylist()),
+                    "fingerprint": bench.lineage.due("drift", pool).digest,
+                },
+                partition_key=pool,
+            )
+        return dg.MaterializeResult()
+
+    return [synthetic_documents, synthetic_scores, synthetic_profile, drift_report]

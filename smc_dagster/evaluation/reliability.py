@@ -1,0 +1,74 @@
+"""What a reliability diagram shows.
+
+What belongs here: bins of confidence with their accuracy. What does not: drawing (findings), the single figure of
+miscalibration (calibration.py, whose binning rules hold here too).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from smc_dagster.evaluation.calibration import equal_mass_bins, equal_width_bins
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Bins that hold documents, in ascending order of confidence; all arrays are [bins that are not empty].
+
+    Attributes:
+        low, high: least and greatest confidence in the bin.
+        confidence: mean confidence.
+        accuracy: share correct.
+        n: rows.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    confidence: np.ndarray
+    accuracy: np.ndarray
+    n: np.ndarray
+
+
+def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = 15, scheme: str = "mass") -> Reliability:
+    """Bin outcomes by confidence; `scheme` is `mass` or `width`. No rows give empty arrays."""
+    order = np.argsort(confidence, kind="stable")
+    ascending = confidence[order].astype(np.float64)
+    if not len(ascending):
+        nothing = np.zeros(0)
+        return Reliability(nothing, nothing, nothing, nothing, np.zeros(0, dtype=np.int64))
+    # binned before widening: float32 edges belong to float32 confidences
+    sorted_as_given = confidence[order]
+    bin_of = equal_mass_bins(sorted_as_given, bins) if scheme == "mass" else equal_width_bins(sorted_as_given, bins)
+    starts = np.flatnonzero(np.diff(bin_of, prepend=-1))
+    n = np.diff(np.append(starts, len(ascending)))
+    return Reliability(
+        low=ascending[starts],
+        high=ascending[starts + n - 1],
+        confidence=np.add.reduceat(ascending, starts) / n,
+        accuracy=np.add.reduceat(correct[order].astype(np.float64), starts) / n,
+        n=n,
+    )
+
+
+def reliability_of(
+    predictions: pa.Table, slice_name: str, *, tail: bool | None = None, bins: int = 15, scheme: str = "mass"
+) -> Reliability:
+    """Reliability of one arm on a slice, its replicates pooled.
+
+    Args:
+        predictions: PREDICTIONS of one arm.
+        slice_name: `test`, `rare` or `atypical`.
+        tail: tail labels only (True), head labels only (False), or both (None).
+    """
+    keep = pc.equal(predictions["slice"], slice_name)
+    if tail is not None:
+        keep = pc.and_(keep, pc.equal(predictions["is_tail"], tail))
+    rows = predictions.select(["replicate", "doc_id", "label", "predicted", "confidence"]).filter(keep)
+    # a fixed order, so that sums do not depend on how the rows came
+    rows = rows.sort_by([("replicate", "ascending"), ("doc_id", "ascending")])
+    correct = pc.equal(rows["label"], rows["predicted"]).to_numpy().astype(np.float64)
+    return reliability(rows["confidence"].to_numpy(), correct, bins, scheme)

@@ -1,0 +1,158 @@
+"""All findings of a study in one go.
+
+What belongs here: the order in which the parts are drawn and what they share. What does not: any of the parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from statistics import NormalDist
+
+import numpy as np
+import pyarrow as pa
+
+from smc_dagster.errors import StaleInputError
+from smc_dagster.findings.collect import Evidence, collect
+from smc_dagster.findings.effects import Effects
+from smc_dagster.findings.headline import build_headline, draws_suffice
+from smc_dagster.findings.mitigation_effects import build_mitigation_effects
+from smc_dagster.findings.onset import Onset, find_onset
+from smc_dagster.findings.power import smallest_effect
+from smc_dagster.findings.safe_shares import build_safe_shares
+from smc_dagster.findings.sentences import share as percent
+from smc_dagster.lake import Lake
+from smc_dagster.lineage import Lineage
+from smc_dagster.study import Arm, Study
+from smc_dagster.tables import ALL_DOMAINS, COLLAPSE_ONSET, HEADLINE, MITIGATION_EFFECTS, SAFE_SHARES
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found, as tables, and what it was found from.
+
+    Attributes:
+        headline, onset, safe_shares, mitigation_effects: HEADLINE, COLLAPSE_ONSET, SAFE_SHARES, MITIGATION_EFFECTS.
+        notes: what a reader must know: missing and stale arms, what the study could have seen.
+        evidence: the arms, metrics and predictions used.
+        onsets: by series, with the scores of every rival shape.
+    """
+
+    headline: pa.Table
+    onset: pa.Table
+    safe_shares: pa.Table
+    mitigation_effects: pa.Table
+    notes: list[str]
+    evidence: Evidence
+    onsets: dict[str, Onset] = field(default_factory=dict)
+
+    @property
+    def tables(self) -> dict[str, pa.Table]:
+        """The tables by their name in the lake."""
+        return {
+            HEADLINE.name: self.headline,
+            COLLAPSE_ONSET.name: self.onset,
+            SAFE_SHARES.name: self.safe_shares,
+            MITIGATION_EFFECTS.name: self.mitigation_effects,
+        }
+
+    @property
+    def metrics(self) -> pa.Table:
+        """ARM_METRICS of the arms they were drawn from."""
+        return self.evidence.metrics
+
+
+def draw_findings(
+    study: Study, lake: Lake, arms: Iterable[Arm] | None = None, lineage: Lineage | None = None
+) -> Findings:
+    """Draw all findings from the arms that are there.
+
+    Args:
+        arms: those that may count; by default all of the study's.
+        lineage: leaves out arms whose results are stale; without one, every readable arm counts.
+
+    Raises:
+        StaleInputError: no arm has results.
+        LakeError: see `collect`.
+    """
+    evidence = collect(study, lake, arms, lineage)
+    if not evidence.arms:
+        why = f"{len(evidence.stale)} stale, {len(evidence.missing)} missing"
+        raise StaleInputError(f"no arm of study `{study.name}` has results ({why})", "run `smc study run`")
+    effects = Effects(evidence, study)
+    onsets = find_onsets(study, evidence)
+    headline = build_headline(evidence, effects, onsets, study.findings.level)
+    return Findings(
+        headline=headline,
+        onset=_onset_table(onsets),
+        safe_shares=build_safe_shares(study, evidence, effects),
+        mitigation_effects=build_mitigation_effects(study, evidence, effects),
+        notes=[*evidence.notes, *reach(study, evidence, headline)],
+        evidence=evidence,
+        onsets=onsets,
+    )
+
+
+def find_onsets(study: Study, evidence: Evidence) -> dict[str, Onset]:
+    """The onset of rare recall on slice `rare`, by series, against the realised share."""
+    recall = evidence.metric("rare_recall", "rare")
+    realised = evidence.realised_shares()
+    found = {}
+    for series in study.series:
+        arms = [arm for arm in evidence.of_series(series.name) if arm.key in recall]
+        if not arms:
+            continue
+        replicates = np.unique(np.concatenate([recall[arm.key][0] for arm in arms]))
+        values = np.full((len(replicates), len(arms)), np.nan)
+        for column, arm in enumerate(arms):
+            numbers, points = recall[arm.key]
+            values[np.searchsorted(replicates, numbers), column] = points
+        shares = np.array([realised[arm.key] for arm in arms])
+        found[series.name] = find_onset(values, shares, study.findings.level, study.seed)
+    return found
+
+
+def _onset_table(onsets: dict[str, Onset]) -> pa.Table:
+    rows = [
+        {
+            "series": name,
+            "domain": ALL_DOMAINS,
+            "measure": "rare_recall",
+            "status": one.status,
+            "best_model": one.best_model or None,
+            "knot": one.knot,
+            "low": one.low,
+            "high": one.high,
+            "note": one.note,
+        }
+        for name, one in onsets.items()
+    ]
+    return pa.Table.from_pylist(rows, schema=COLLAPSE_ONSET.schema)
+
+
+def reach(study: Study, evidence: Evidence, headline: pa.Table) -> list[str]:
+    """What the study could have seen, series by series, and which arms fell short of the share asked."""
+    normal = NormalDist().inv_cdf((1 + study.findings.level) / 2)
+    realised = evidence.realised_shares()
+    notes = []
+    for row in headline.to_pylist():
+        if row["measure"] == "rare_recall":
+            seen = smallest_effect((row["high"] - row["low"]) / (2 * normal), study.findings.level)
+            notes.append(
+                f"{row['series']}: with {row['n']} tail documents and {row['replicates']} replicates, a change of rare "
+                f"recall under {seen * 100:.1f} % (relative, at {percent(row['share'])}) would probably go unseen"
+            )
+    for series in study.series:
+        arm = evidence.largest(series.name)
+        if arm is not None and arm.share - realised[arm.key] > 0.01:
+            reached = percent(realised[arm.key])
+            notes.append(
+                f"{series.name}: {percent(arm.share)} was asked, {reached} was reached (caps, or a short pool)"
+            )
+    tests = sum(row["p_value"] is not None for row in headline.to_pylist())
+    if not draws_suffice(tests, study.findings.bootstrap_draws, study.findings.level):
+        notes.append(
+            f"{study.findings.bootstrap_draws} bootstrap draws are too few for {tests} tests: none can be supported; "
+            "raise `findings.bootstrap_draws`"
+        )
+    return notes

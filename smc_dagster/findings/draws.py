@@ -1,0 +1,103 @@
+"""Bootstrap draws of replicates and of documents, the same for every arm, so that differences stay paired.
+
+What belongs here: the weights of the draws, made once for all arms and measures of a slice. What does not: any
+statistic. `evaluation.resampling` draws one pair of arms; a study compares hundreds, so the draws of documents are
+shared here.
+
+Replicates and documents are crossed, not nested: every replicate answers the same documents. Documents are
+therefore drawn once for all replicates, replicates once for all documents, and the two deviations are added (see
+`combine`). Both take m - 1 of m units with replacement at weight m / (m - 1), which is unbiased for the variance
+where m is small, as replicates and documents of a tail label are (Rao & Wu 1988).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smc_dagster.evaluation.seeding import generator
+
+Floats = NDArray[np.float64]
+# cells of a chunk of weights [documents, draws]: 32 MB of float64
+CHUNK_CELLS = 4_000_000
+
+
+def replicate_weights(replicates: int, draws: int, seed: int, level: float) -> Floats:
+    """Weights of replicates, [replicates, draws], each column with sum 1.
+
+    Deviations are widened by t_{level, replicates - 1} / z_{level}: percentiles of so few replicates would
+    otherwise give the interval of a known variance. One replicate has weight 1: its noise cannot be seen.
+    """
+    if replicates == 1:
+        return np.ones((1, draws))
+    from scipy.stats import norm, t
+
+    picked = generator("findings replicates", seed).integers(0, replicates, (draws, replicates - 1))
+    flat = (picked * draws + np.arange(draws)[:, None]).ravel()
+    weights = np.bincount(flat, minlength=replicates * draws).reshape(replicates, draws) / (replicates - 1)
+    upper = 1 - (1 - level) / 2
+    widening = t.ppf(upper, replicates - 1) / norm.ppf(upper)
+    return np.asarray(1 / replicates + (weights - 1 / replicates) * widening)
+
+
+def document_weights(strata: NDArray[np.int64], draws: int, seed: int, purpose: str) -> Iterator[Floats]:
+    """Weights of documents in chunks [documents, draws of the chunk], drawn within strata; they sum to each
+    stratum's size.
+
+    The stream is read draw by draw, so the weights do not depend on the size of a chunk.
+
+    Args:
+        strata: [documents] code of each one's stratum; strata of one document are pooled, as alone they would not
+            vary.
+        purpose: names the stream beside the seed.
+    """
+    codes, counts = np.unique(strata, return_counts=True)
+    pooled = np.where(np.isin(strata, codes[counts == 1]), -1, strata)
+    order = np.argsort(pooled, kind="stable")
+    _, starts, sizes = np.unique(pooled[order], return_index=True, return_counts=True)
+    taken = np.maximum(sizes - 1, 1)
+    first, size = np.repeat(starts, taken), np.repeat(sizes, taken)
+    scale = np.empty(len(strata))
+    scale[order] = np.repeat(sizes / taken, sizes)
+    rng = generator(purpose, seed)
+    chunk = max(1, CHUNK_CELLS // max(len(strata), 1))
+    for done in range(0, draws, chunk):
+        width = min(chunk, draws - done)
+        picked = order[first + (rng.random((width, len(first))) * size).astype(np.int64)]
+        flat = picked * width + np.arange(width)[:, None]
+        drawn = np.bincount(flat.ravel(), minlength=len(strata) * width).reshape(len(strata), width)
+        yield drawn * scale[:, None]
+
+
+def combine(estimate: float, by_document: Floats, by_replicate: Floats, single: Floats, values: Floats) -> Floats:
+    """Draws of an estimate from those of documents and those of replicates.
+
+    Drawing both at once, as in the plain pigeonhole bootstrap (Owen 2007), counts the noise of single answers three
+    times: intervals came out up to 1.9 times too wide at 5 replicates. Added deviations count it twice. Its part in
+        the replicates'
+    spread is estimated by moments from how little the replicates' draws move together, and taken off (as
+    DerSimonian & Laird 1986 do between studies). Simulated coverage of 95 % intervals, normal data of seven mixes
+    of the three noises: .93-.96 at 5 replicates, .92-.96 at 10, .92-.98 at 3.
+
+    Args:
+        estimate: on the full sample.
+        by_document: [draws] of the mean over replicates, documents drawn.
+        by_replicate: [draws] on all documents, replicates drawn.
+        single: [replicates, draws] of each replicate, documents drawn as in `by_document`.
+        values: [replicates] of each replicate, on all documents.
+
+    Returns:
+        [draws], centred on the estimate.
+    """
+    spread = by_document - by_document.mean()
+    count = len(values)
+    total = float(values.var(ddof=1)) if count > 1 else 0.0
+    if total > 0:
+        covariance = np.cov(single)
+        own = float(np.trace(covariance)) / count
+        shared = (float(covariance.sum()) - own * count) / (count * (count - 1))
+        kept = max(0.0, 1 - (own - shared) / total)
+        spread = spread + np.sqrt(kept) * (by_replicate - by_replicate.mean())
+    return np.asarray(estimate + spread)

@@ -1,0 +1,168 @@
+"""Paired differences between two arms, with intervals and p-values.
+
+What belongs here: differences of the panels' draws, their summary, and Holm's adjustment. What does not: which arms
+are compared (headline.py, safe_shares.py, mitigation_effects.py).
+
+Point estimates are differences of the means over replicates of `arm_metrics`. The draws supply the spread about
+them and are shifted to be centred on the estimate: an ECE drawn from noisy data is too high by its noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from smc_dagster.evaluation.resampling import interval, p_value
+from smc_dagster.findings.claims import BY_MEASURE
+from smc_dagster.findings.collect import Evidence
+from smc_dagster.findings.draws import Floats, combine, replicate_weights
+from smc_dagster.findings.panels import confidence_draws, ece_draws, recall_draws, tail_of
+from smc_dagster.findings.power import smallest_effect
+from smc_dagster.study import Study
+from smc_dagster.tables import ALL_DOMAINS
+
+Values = dict[str, tuple[NDArray[np.int64], Floats]]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A change between two arms.
+
+    Attributes:
+        estimate, low, high: relative change, or difference in the measure's unit; interval at the study's level.
+        bound: one-sided lower bound at the same level.
+        p_value: two-sided, from the draws, never 0.
+        standard_error: of the estimate, over replicates and documents.
+        smallest: smallest true effect that the study could have seen (power .8).
+        n: documents; for rare recall those of tail labels.
+        replicates: pairs.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    bound: float
+    p_value: float
+    standard_error: float
+    smallest: float
+    n: int
+    replicates: int
+
+
+def summarise(estimate: float, draws: Floats, level: float, n: int, replicates: int) -> Effect:
+    """Percentile interval, bound and two-sided p-value (with one draw added to either side) of an estimate."""
+    low, high = interval(draws, level)
+    error = float(draws.std())
+    return Effect(
+        estimate=estimate,
+        low=low,
+        high=high,
+        bound=float(np.quantile(draws, 1 - level)),
+        p_value=p_value(draws),
+        standard_error=error,
+        smallest=smallest_effect(error, level),
+        n=n,
+        replicates=replicates,
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's (1979) step-down adjustment, in the order given."""
+    if not p_values:
+        return []
+    order = np.argsort(p_values, kind="stable")
+    steps = np.array(p_values, dtype=float)[order] * (len(p_values) - np.arange(len(p_values)))
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return [float(p) for p in adjusted]
+
+
+class Effects:
+    """Changes between arms of one study; the draws are made at the first change asked for.
+
+    Args:
+        evidence: what is there.
+        study: for seed, draws, level and ECE bins.
+    """
+
+    def __init__(self, evidence: Evidence, study: Study) -> None:
+        self._evidence = evidence
+        self._level = study.findings.level
+        self._count = study.findings.bootstrap_draws
+        self._bins = study.evaluation.ece_bins
+        self._seed = study.seed
+        self._drawn: dict[str, dict[tuple[str, str], Floats]] = {}
+        self._metrics: dict[tuple[str, str], Values] = {}
+        rare = evidence.documents.get("rare")
+        domains = [] if rare is None else sorted(set(rare.domain[rare.is_tail].tolist()))
+        self.domains = [ALL_DOMAINS, *domains]
+
+    def change(
+        self, key: str, against: str, measure: str, *, relative: bool = False, domain: str = ALL_DOMAINS
+    ) -> Effect | None:
+        """Change of a measure from arm `against` to arm `key`, on the slice that the measure is claimed on.
+
+        Args:
+            measure: `rare_recall`, `confidence` or `ece`.
+            relative: mean of `key` over mean of `against`, less 1; else the difference.
+            domain: for rare recall, one domain.
+
+        Returns:
+            None where either arm, their common replicates, or the documents are missing, or where a relative change
+            has no positive base.
+        """
+        slice_name = BY_MEASURE[measure].slice
+        one, other = (self._evidence.outcomes.get((k, slice_name)) for k in (key, against))
+        values = self._values(measure, domain)
+        if one is None or other is None or key not in values or against not in values:
+            return None
+        common = np.intersect1d(one.replicates, other.replicates)
+        common = common[np.isin(common, values[key][0]) & np.isin(common, values[against][0])]
+        if not len(common):
+            return None
+        points, drawn = [], []
+        for k, outcome in ((key, one), (against, other)):
+            replicates, found = values[k]
+            points.append(found[np.isin(replicates, common)])
+            drawn.append(self._draws(measure)[k, domain][np.isin(outcome.replicates, common)])
+        base, base_drawn = float(points[1].mean()), drawn[1].mean(axis=0)
+        if relative and (base <= 0 or np.min(base_drawn) <= 0):
+            return None
+        # a relative change is taken to be linear in each replicate, near its estimate
+        slope, scale = (float(points[0].mean()) / base, base) if relative else (1.0, 1.0)
+        estimate = float(points[0].mean()) / base - 1 if relative else float(points[0].mean()) - base
+        by_document = drawn[0].mean(axis=0) / base_drawn if relative else drawn[0].mean(axis=0) - base_drawn
+        single, each = (drawn[0] - slope * drawn[1]) / scale, (points[0] - slope * points[1]) / scale
+        weights = replicate_weights(len(common), self._count, self._seed, self._level)
+        change = combine(estimate, by_document, np.sum(weights * each[:, None], axis=0), single, each)
+        n = self.tail_documents(domain) if measure == "rare_recall" else len(self._evidence.documents[slice_name])
+        return summarise(estimate, change, self._level, n, len(common))
+
+    def tail_documents(self, domain: str) -> int:
+        """Documents of tail labels in the slice that rare recall is measured on."""
+        documents = self._evidence.documents.get("rare")
+        return 0 if documents is None else int(tail_of(documents, domain).sum())
+
+    def _values(self, measure: str, domain: str) -> Values:
+        if (measure, domain) not in self._metrics:
+            found = self._evidence.metric(measure, BY_MEASURE[measure].slice, domain)
+            usable = {k: (r[~np.isnan(v)], v[~np.isnan(v)]) for k, (r, v) in found.items()}
+            self._metrics[measure, domain] = {k: pair for k, pair in usable.items() if len(pair[0])}
+        return self._metrics[measure, domain]
+
+    def _draws(self, measure: str) -> dict[tuple[str, str], Floats]:
+        if measure not in self._drawn:
+            evidence, count, seed = self._evidence, self._count, self._seed
+            if measure == "rare_recall":
+                self._drawn[measure] = recall_draws(evidence, self.domains, count, seed)
+            else:
+                found = (
+                    confidence_draws(evidence, count, seed)
+                    if measure == "confidence"
+                    else ece_draws(evidence, self._bins, count, seed)
+                )
+                self._drawn[measure] = {(key, ALL_DOMAINS): draws for key, draws in found.items()}
+        return self._drawn[measure]

@@ -1,0 +1,206 @@
+"""Rows of the report's tables, ready to print.
+
+What belongs here: from tables of the lake to strings and marks. What does not: markup (report.html), escaping
+(jinja2 does it).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from smc_dagster.findings.claims import BY_MEASURE
+from smc_dagster.findings.collect import Evidence
+from smc_dagster.findings.curves import in_words
+from smc_dagster.findings.draw import Findings
+from smc_dagster.findings.mitigation_effects import QUESTIONS
+from smc_dagster.findings.sentences import MEASURE_WORDS, figure, share
+from smc_dagster.study import Composition, Series, Study
+from smc_dagster.tables import ALL_DOMAINS
+
+MARKS = {"supported": "✓", "contradicted": "✗", "undecided": "?"}
+STATUS = {
+    "identified": "knee identified",
+    "smooth_decline": "smooth decline",
+    "no_decline": "no decline",
+    "insufficient_data": "too few data",
+}
+
+
+def describe(series: Series) -> str:
+    """A series in words."""
+    if series.composition is Composition.DROP:
+        return "control: real rows leave and nothing comes"
+    strictness = series.strictness.value
+    filtered = "no filter" if strictness == "off" else f"{strictness} filter"
+    return f"pool {series.pool}, {filtered}, {'caps obeyed' if series.caps else 'no caps'}"
+
+
+def headline_groups(study: Study, findings: Findings) -> list[dict[str, Any]]:
+    """The headline table by series, controls last."""
+    rows = findings.headline.to_pylist()
+    groups = []
+    for series in sorted(study.series, key=lambda one: one.composition is Composition.DROP):
+        own = [row for row in rows if row["series"] == series.name]
+        if own:
+            control = series.composition is Composition.DROP
+            printed = [_headline_row(row, findings) for row in own]
+            groups.append({"series": series.name, "what": describe(series), "control": control, "rows": printed})
+    return groups
+
+
+def _headline_row(row: dict[str, Any], findings: Findings) -> dict[str, Any]:
+    measure = row["measure"]
+    claim = BY_MEASURE[measure]
+    ends = None if row["low"] is None else f"{figure(measure, row['low'])} to {figure(measure, row['high'])}"
+    measured = figure(measure, row["estimate"])
+    if measure == "onset" and row["estimate"] is None:
+        onset = findings.onsets.get(row["series"])
+        measured = STATUS[onset.status] if onset else "–"
+    return {
+        "measure": MEASURE_WORDS[measure],
+        "claim": claim.text,
+        "at": share(row["share"]),
+        "measured": measured,
+        "interval": ends or "–",
+        "p": "–" if row["p_holm"] is None else ("< 0.001" if row["p_holm"] < 0.001 else f"{row['p_holm']:.3f}"),
+        "verdict": row["verdict"],
+        "mark": MARKS[row["verdict"]],
+    }
+
+
+def onset_rows(findings: Findings) -> list[dict[str, Any]]:
+    """One row a series, with the scores of the rivals where they are known."""
+    rows = []
+    for row in findings.onset.to_pylist():
+        onset = findings.onsets.get(row["series"])
+        scores = [] if onset is None else sorted(onset.scores.items(), key=lambda item: item[1][0])
+        rows.append(
+            {
+                "series": row["series"],
+                "status": STATUS[row["status"]],
+                "knot": share(row["knot"]),
+                "interval": "–" if row["low"] is None else f"{share(row['low'])} to {share(row['high'])}",
+                "note": row["note"],
+                "scores": [(in_words(name), f"{bic:.1f}", f"{error:.4f}") for name, (bic, error) in scores],
+            }
+        )
+    return rows
+
+
+def contrast_rows(findings: Findings, level: float) -> list[dict[str, Any]]:
+    """Contrasts at their largest share: those that are in the adjusted family."""
+    rows = []
+    for row in findings.mitigation_effects.to_pylist():
+        if row["p_holm"] is not None:
+            rows.append(
+                {
+                    "kind": row["contrast"],
+                    "pair": f"{row['series']} − {row['against']}",
+                    "at": share(row["share"]),
+                    "measure": MEASURE_WORDS[row["measure"]],
+                    "estimate": _signed(row["estimate"]),
+                    "interval": f"{_signed(row['low'])} to {_signed(row['high'])}",
+                    "p": "< 0.001" if row["p_holm"] < 0.001 else f"{row['p_holm']:.3f}",
+                    "proven": (row["low"] > 0 or row["high"] < 0) and row["p_holm"] < 1 - level,
+                }
+            )
+    order = list(QUESTIONS)
+    return sorted(rows, key=lambda row: order.index(row["kind"]))
+
+
+def profile_rows(profiles: dict[str, pa.Table]) -> list[dict[str, Any]]:
+    """A row a measure: each pool's value over all domains, and the real corpus's own."""
+    measures: dict[str, dict[str, Any]] = {}
+    for pool, table in profiles.items():
+        for row in table.filter(pc.field("domain") == ALL_DOMAINS).to_pylist():
+            entry = measures.setdefault(row["measure"], {"values": {}, "real": None})
+            entry["values"][pool] = row["value"]
+            entry["real"] = row["reference"] if row["reference"] is not None else entry["real"]
+    return [
+        {
+            "measure": name.replace("_", " "),
+            "values": [_number(entry["values"].get(pool)) for pool in profiles],
+            "real": _number(entry["real"]),
+        }
+        for name, entry in measures.items()
+    ]
+
+
+def composition_rows(evidence: Evidence) -> list[dict[str, Any]]:
+    """A row an arm: rows over all domains, mean over replicates, and how many domains fell short, and why."""
+    rows = []
+    table = evidence.composition
+    for arm in evidence.arms:
+        own = table.filter(pc.field("arm") == arm.key)
+        if own.num_rows == 0:
+            continue
+        replicates = len(pc.unique(own["replicate"]))
+        means = {
+            name: (pc.sum(own[name]).as_py() or 0) / replicates
+            for name in ("budget", "rows_real", "rows_synthetic", "rows_asked", "rows_displaced", "shortfall")
+        }
+        short = own.filter(pc.field("shortfall") > 0)
+        whys = [f"{len(_distinct(short, why))} by {why}" for why in ("cap", "pool") if _distinct(short, why)]
+        rows.append(
+            {
+                "arm": arm.key,
+                "asked": share(arm.share),
+                "reached": share(means["rows_displaced"] / means["budget"]) if means["budget"] else "–",
+                "real": f"{means['rows_real']:,.0f}",
+                "synthetic": f"{means['rows_synthetic']:,.0f}",
+                "shortfall": f"{means['shortfall']:,.0f}",
+                "why": "domains held back: " + ", ".join(whys) if whys else "–",
+            }
+        )
+    return rows
+
+
+def domain_rows(findings: Findings) -> tuple[list[str], list[dict[str, Any]]]:
+    """Series, and a row a domain: tail documents, cap in force, and what each series' safe share is."""
+    table = findings.safe_shares.to_pylist()
+    series = list(dict.fromkeys(row["series"] for row in table))
+    cells = {(row["domain"], row["series"]): row for row in table}
+    domains = list(dict.fromkeys(row["domain"] for row in table))
+    composition = findings.evidence.composition
+    rows = []
+    for domain in domains:
+        caps = composition.filter((pc.field("domain") == domain) & (pc.field("composition") != "drop"))["cap"]
+        known = np.unique(caps.to_numpy()) if len(caps) else np.array([])
+        cap = (
+            " to ".join(dict.fromkeys("none" if one >= 1 else share(float(one)) for one in known[[0, -1]]))
+            if len(known)
+            else "–"
+        )
+        printed = [_safe_cell(cells.get((domain, name))) for name in series]
+        n = next((cells[domain, name]["n"] for name in series if (domain, name) in cells), 0)
+        name = "all domains" if domain == ALL_DOMAINS else domain
+        rows.append({"domain": name, "n": f"{n:,}", "cap": cap, "cells": printed, "all": domain == ALL_DOMAINS})
+    return series, rows
+
+
+def _safe_cell(row: dict[str, Any] | None) -> dict[str, str]:
+    if row is None:
+        return {"kind": "unknown", "text": "–", "note": ""}
+    if row["status"] == "measured":
+        return {"kind": "safe", "text": f"✓ {share(row['share'])}", "note": row["note"]}
+    if row["status"] == "none_safe":
+        return {"kind": "unsafe", "text": "✗ none proven", "note": row["note"]}
+    return {"kind": "unknown", "text": "? too few data", "note": row["note"]}
+
+
+def _distinct(table: pa.Table, why: str) -> set[str]:
+    return {str(name) for name in table.filter(pc.field("why") == why)["domain"].to_pylist()}
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def _number(value: float | None) -> str:
+    if value is None or not np.isfinite(value):
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -1,0 +1,100 @@
+"""Findings in words.
+
+What belongs here: the answer in a sentence or three, made from verdicts alone. What does not: any figure that is
+not in the tables, and any judgement that the verdicts do not hold.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from smc_dagster.findings.claims import BY_MEASURE
+from smc_dagster.study import Composition, Study
+
+MEASURE_WORDS = {
+    "rare_recall": "rare-case recall",
+    "confidence": "average confidence",
+    "ece": "calibration error",
+    "onset": "onset",
+}
+STATUS_WORDS = {
+    "identified": "a knee was found",
+    "smooth_decline": "rare-case recall declines smoothly, without a knee",
+    "no_decline": "no decline was found",
+    "insufficient_data": "there are too few data to tell",
+}
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """A signed percentage with a true minus sign: -0.214 is `−21.4 %`."""
+    return f"{value * 100:+.{digits}f} %".replace("-", "−")
+
+
+def share(value: float | None) -> str:
+    """A share as a percentage without needless digits: 0.325 is `32.5 %`; a dash for none."""
+    return "–" if value is None else f"{value * 100:.3g} %"
+
+
+def figure(measure: str, value: float | None) -> str:
+    """A figure of the headline table in its own unit; a dash for none."""
+    if value is None:
+        return "–"
+    kind = BY_MEASURE[measure].kind
+    if kind == "share":
+        return share(value)
+    return percent(value) if kind == "relative" else f"{value:+.3f}".replace("-", "−")
+
+
+def answer(study: Study, headline: pa.Table, onset: pa.Table) -> str:
+    """The answer in a few sentences: onset first, then the loss of rare cases, then the tally of verdicts.
+
+    The control series says what losing real rows does and is left out of all but its own sentence.
+    """
+    controls = {series.name for series in study.series if series.composition is Composition.DROP}
+    rows = [row for row in headline.to_pylist() if row["series"] not in controls]
+    if not rows:
+        return "Too few arms have results for an answer: each series needs its 0 % arm and at least one more."
+    return " ".join([_onsets(onset, controls), _losses(rows), _tally(rows)])
+
+
+def _onsets(onset: pa.Table, controls: set[str]) -> str:
+    rows = [row for row in onset.to_pylist() if row["series"] not in controls]
+    knees = [row for row in rows if row["status"] == "identified"]
+    if knees:
+        found = "; ".join(
+            f"{row['series']} at {share(row['knot'])} ({share(row['low'])} to {share(row['high'])})" for row in knees
+        )
+        return f"An onset was identified in {len(knees)} of {len(rows)} synthetic series: {found}."
+    parts = []
+    for status in ("smooth_decline", "no_decline", "insufficient_data"):
+        names = [row["series"] for row in rows if row["status"] == status]
+        if names:
+            parts.append(f"{STATUS_WORDS[status]} ({', '.join(names)})")
+    return "No onset was found: " + "; ".join(parts) + "." if parts else "No onset was looked for."
+
+
+def _losses(rows: list[dict]) -> str:
+    losses = [row for row in rows if row["measure"] == "rare_recall"]
+    if not losses:
+        return "Rare-case recall was not measured."
+    worst = min(losses, key=lambda row: row["estimate"])
+    tell = f"{percent(worst['estimate'])} ({percent(worst['low'])} to {percent(worst['high'])})"
+    proven = [row for row in losses if row["high"] < 0]
+    if not proven:
+        return (
+            f"No loss of rare-case recall is proven in any synthetic series; the lowest estimate is {tell}, "
+            f"in {worst['series']} at {share(worst['share'])}."
+        )
+    return (
+        f"At the largest share, rare-case recall fell in {len(proven)} of {len(losses)} synthetic series; "
+        f"most in {worst['series']}, {tell} at {share(worst['share'])}."
+    )
+
+
+def _tally(rows: list[dict]) -> str:
+    counts = {
+        verdict: sum(row["verdict"] == verdict for row in rows)
+        for verdict in ("supported", "contradicted", "undecided")
+    }
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    return f"Of {len(rows)} tests of the published claims: {told}."

@@ -1,0 +1,73 @@
+"""The findings as JSON: what `smc findings --json` prints.
+
+What belongs here: that shape. What does not: words for people (sentences.py), the page (report.py).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from smc_dagster.findings.collect import Evidence
+from smc_dagster.findings.draw import Findings
+from smc_dagster.findings.sentences import answer
+from smc_dagster.study import Composition, Study
+
+BUDGET_METRICS = ("steps", "examples_seen", "flops")
+
+
+def summary(study: Study, findings: Findings, fingerprint: str) -> dict[str, Any]:
+    """The findings as plain JSON values; what is not a number is null.
+
+    Keys: study, fingerprint, answer, headline, onset, safe_shares, budget, and beyond these mitigation_effects, arms,
+        notes. Rows of
+    `headline` have `control`: whether the series drops real rows with nothing in their place.
+    """
+    controls = {series.name for series in study.series if series.composition is Composition.DROP}
+    headline = [{**row, "control": row["series"] in controls} for row in plain_rows(findings.headline)]
+    evidence = findings.evidence
+    return {
+        "study": study.name,
+        "fingerprint": fingerprint,
+        "answer": answer(study, findings.headline, findings.onset),
+        "headline": headline,
+        "onset": plain_rows(findings.onset),
+        "safe_shares": plain_rows(findings.safe_shares),
+        "budget": budget(evidence),
+        "mitigation_effects": plain_rows(findings.mitigation_effects),
+        "arms": {
+            "counted": [arm.key for arm in evidence.arms],
+            "missing": evidence.missing,
+            "stale": evidence.stale,
+        },
+        "notes": findings.notes,
+    }
+
+
+def budget(evidence: Evidence) -> dict[str, Any]:
+    """Compute spent by one replicate of an arm: steps, examples seen and FLOPs, and whether all arms spent the
+    same.
+
+    Where arms differ, a figure is the [smallest, largest].
+    """
+    found: dict[str, Any] = {}
+    equal = True
+    for metric in BUDGET_METRICS:
+        table = evidence.metrics.filter((pc.field("slice") == "train") & (pc.field("metric") == metric))
+        if table.num_rows:
+            values = table["value"].to_numpy()
+            low, high = float(values.min()), float(values.max())
+            equal = equal and low == high
+            found[metric] = low if low == high else [low, high]
+    return {**found, "equal_for_all_arms": equal if found else None}
+
+
+def plain_rows(table: pa.Table) -> list[dict[str, Any]]:
+    """Rows of a table with null for what is not a finite number."""
+    return [
+        {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()}
+        for row in table.to_pylist()
+    ]

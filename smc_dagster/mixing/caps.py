@@ -1,0 +1,50 @@
+"""Caps as a person reads them: what is in force, and what mixtures gave under it.
+
+What belongs here: the table of `smc caps` and of the report. What does not: reading the seed (seeds.py).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import pyarrow.compute as pc
+
+from smc_dagster.lake import Lake
+from smc_dagster.mixing.seeds import check_caps, read_caps
+from smc_dagster.study import Study
+from smc_dagster.tables import ALL_DOMAINS, MIXTURE_COMPOSITION, REAL_DOCUMENTS
+
+
+def caps_in_force(study: Study, lake: Lake) -> list[dict[str, Any]]:
+    """One row a domain: its cap, the largest synthetic share that a mixture in the lake gives it, and arms cut short.
+
+    Before a first run there are no domains to list: then the rows of the seed are given as they are.
+
+    Raises:
+        CapsError: the seed breaks a rule, or names a domain that the corpus does not have.
+    """
+    if lake.fingerprint(REAL_DOCUMENTS) is None:
+        found = read_caps().of(study.name)
+        return [{"domain": name, "cap": cap, "largest_share": None, "arms_capped": None} for name, cap in found.items()]
+    domains = sorted(pc.unique(lake.read(REAL_DOCUMENTS, columns=["domain"])["domain"]).to_pylist())
+    caps = check_caps(study, domains).of(study.name)
+    largest: dict[str, float] = defaultdict(float)
+    capped: dict[str, set[str]] = defaultdict(set)
+    for arm in study.arms:
+        if lake.fingerprint(MIXTURE_COMPOSITION, arm.key) is None:
+            continue
+        for row in lake.read(MIXTURE_COMPOSITION, arm.key).to_pylist():
+            rows = row["rows_real"] + row["rows_synthetic"]
+            largest[row["domain"]] = max(largest[row["domain"]], row["rows_synthetic"] / rows if rows else 0.0)
+            if row["why"] == "cap":
+                capped[row["domain"]].add(arm.key)
+    return [
+        {
+            "domain": domain,
+            "cap": caps.get(domain, caps.get(ALL_DOMAINS, 1.0)),
+            "largest_share": largest.get(domain),
+            "arms_capped": len(capped[domain]),
+        }
+        for domain in domains
+    ]

@@ -1,0 +1,33 @@
+"""Progress of long work, from where it is done to whoever shows it.
+
+What belongs here: one way to say `done of total`, and to listen. What does not: displays (cli.py) and logs (defs/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Listener = Callable[[str, int, int], None]
+_listeners: list[Listener] = []
+
+
+def report(stage: str, done: int, total: int) -> None:
+    """Tell listeners that `done` of `total` units of a stage are done. Cheap where nobody listens."""
+    for listener in _listeners:
+        listener(stage, done, total)
+
+
+def reporter(stage: str) -> Callable[[int, int], None]:
+    """`report` for one stage."""
+    return lambda done, total: report(stage, done, total)
+
+
+@contextmanager
+def listening(listener: Listener) -> Iterator[None]:
+    """Call `listener(stage, done, total)` on every report within the block."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)

@@ -1,0 +1,76 @@
+"""What each document of a pool is like: duplication, template and contamination.
+
+What belongs here: the table `synthetic_scores`. What does not: what is said of a pool as a whole (profile.py), and
+what a filter makes of the scores (mixing).
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from smc_dagster.corpora.near_duplicates import clusters
+from smc_dagster.corpora.text import normalise
+from smc_dagster.screening.contamination import contamination, evaluation_text
+from smc_dagster.screening.templates import skeletons, usage, widespread_words
+from smc_dagster.study import Screening
+from smc_dagster.tables import SYNTHETIC_SCORES
+
+
+def score_pool(pool_docs: pa.Table, real: pa.Table, screening: Screening) -> pa.Table:
+    """Score every document of a pool.
+
+    Args:
+        pool_docs: `synthetic_documents` of one pool. real: `real_documents`; the training split is what skeletons are
+        judged against, `test` and `anchor_eval` are what
+            documents can be contaminated by.
+
+    Returns:
+        `synthetic_scores`, one row a document, ordered by doc_id; a document's scores do not depend on the order of
+        the rows.
+    """
+    if not pool_docs.num_rows:
+        return SYNTHETIC_SCORES.schema.empty_table()
+    docs = pool_docs.select(["doc_id", "pool", "domain", "text"]).sort_by("doc_id").combine_chunks()
+    texts = docs.column("text")
+    train = real.filter(pc.equal(real.column("split"), "train"))
+    kept = widespread_words(train.column("text"))
+    shapes = skeletons(texts, kept)
+    used = usage(docs.column("domain"), shapes, train.column("domain"), skeletons(train.column("text"), kept))
+    cluster = clusters(docs.column("doc_id"), texts, screening.jaccard)
+    found = contamination(texts, evaluation_text(real), screening)
+    return pa.table(
+        {
+            "doc_id": docs.column("doc_id"),
+            "pool": docs.column("pool"),
+            "cluster_id": cluster,
+            "cluster_size": _times(cluster),
+            "exact_copies": _times(normalised(texts)),
+            "template_id": pc.if_else(pa.array(used.over_used), _names(shapes), None),
+            "template_share": pa.array(used.share, pa.float32()),
+            "contamination": found.value,
+            "contaminant_doc_id": found.contaminant,
+        },
+        schema=SYNTHETIC_SCORES.schema,
+    )
+
+
+def normalised(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Each text as it counts for identity."""
+    return pa.array([normalise(text) for text in texts.to_pylist()], pa.string())
+
+
+def _times(values: pa.Array) -> pa.Array:
+    """How often each row's value occurs."""
+    code = pc.dictionary_encode(values).indices.to_numpy(zero_copy_only=False)
+    return pa.array(np.bincount(code)[code], pa.int32())
+
+
+def _names(shapes: pa.Array) -> pa.Array:
+    """A short name for each skeleton, the same in every pool."""
+    encoded = pc.dictionary_encode(shapes)
+    names = [hashlib.sha256(shape.encode()).hexdigest()[:16] for shape in encoded.dictionary.to_pylist()]
+    return pa.array(names, pa.string()).take(encoded.indices)

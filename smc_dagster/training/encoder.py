@@ -1,0 +1,156 @@
+"""Texts to unit vectors by a frozen sentence encoder.
+
+What belongs here: tokenising, batching, pooling. What does not: where the weights come from (weights.py), which texts
+are embedded and what is reused (embeddings.py).
+
+A vector depends on its own text alone. The length that a text is padded to follows from its own number of tokens, and
+every batch of that length has the same number of rows, the last one filled up: a matrix product of another shape may
+take another code path and round differently. The tests hold vectors to be equal, bit for bit, whatever
+else is in the call.
+Across machines (bfloat16 or not, another BLAS) expect a cosine of at least .999.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from smc_dagster.errors import WeightsError
+from smc_dagster.tables import EMBEDDING_WIDTH
+from smc_dagster.training.weights import encoder_digest, encoder_folder
+
+__all__ = ["embed", "encoder_digest"]
+
+# tokens of a batch, about: large enough for full speed, small enough that filling the last batch costs little
+BATCH_TOKENS = 960
+# texts are padded to the next of these lengths: few shapes, and few wasted tokens where most texts are
+LENGTHS = np.array([*range(4, 33, 4), *range(40, 65, 8), *range(96, 513, 32)])
+TOKENISE_AT_ONCE = 10_000
+
+
+def embed(
+    texts: list[str], encoder: str, max_tokens: int, progress: Callable[[int, int], None] | None = None
+) -> np.ndarray:
+    """Vectors of the texts: [n, 384] float32, each of length 1.
+
+    Mean of the last hidden states over all tokens, the special ones included, then L2 normalisation (Reimers & Gurevych
+    2019, as the published model was trained). Longer texts are cut at `max_tokens` tokens, special ones included.
+
+    Args:
+        texts: n texts; empty ones are allowed (they are their special tokens).
+        encoder: as in `study.Training`.
+        max_tokens: 8-512.
+        progress: called with (texts done, n).
+
+    Raises:
+        WeightsError: the weights are missing, wrong, or not of width 384.
+    """
+    out = np.empty((len(texts), EMBEDDING_WIDTH), dtype=np.float32)
+    if not texts:
+        return out
+    tokenizer, model = _load(str(encoder_folder(encoder)), encoder_digest(encoder))
+    tokens = _tokenise(tokenizer, texts, max_tokens)
+    lengths = LENGTHS[np.searchsorted(LENGTHS, [len(one) for one in tokens])]
+    padding = tokenizer.pad_token_id or 0
+    done = 0
+    # longest first: what runs out of memory does so at once, and the time left is never underestimated
+    for length in np.unique(lengths)[::-1].tolist():
+        rows = max(1, BATCH_TOKENS // length)
+        places = np.flatnonzero(lengths == length)
+        for first in range(0, len(places), rows):
+            batch = places[first : first + rows]
+            out[batch] = _forward(model, *_padded([tokens[place] for place in batch], rows, length, padding))[
+                : len(batch)
+            ]
+            done += len(batch)
+            if progress is not None:
+                progress(done, len(texts))
+    return out
+
+
+def _tokenise(tokenizer: Any, texts: list[str], max_tokens: int) -> list[list[int]]:
+    tokens: list[list[int]] = []
+    for first in range(0, len(texts), TOKENISE_AT_ONCE):
+        some = texts[first : first + TOKENISE_AT_ONCE]
+        encoded = tokenizer(some, padding=False, truncation=True, max_length=max_tokens, return_attention_mask=False)
+        tokens.extend(encoded["input_ids"])
+    return tokens
+
+
+def _padded(batch: list[list[int]], rows: int, length: int, padding: int) -> tuple[np.ndarray, np.ndarray]:
+    """Token ids and attention mask, both [rows, length]; rows beyond the batch repeat its first text."""
+    filled = batch + [batch[0]] * (rows - len(batch))
+    mask = np.arange(length) < np.array([len(one) for one in filled])[:, None]
+    ids = np.full((rows, length), padding, dtype=np.int64)
+    ids[mask] = np.concatenate(filled)
+    return ids, mask.astype(np.int64)
+
+
+def _forward(model: Any, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    import torch
+
+    attended = torch.from_numpy(mask)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=_has_bfloat16()):
+        hidden = model(input_ids=torch.from_numpy(ids), attention_mask=attended).last_hidden_state
+    with torch.inference_mode():
+        weight = attended.unsqueeze(2).float()
+        pooled = (hidden.float() * weight).sum(dim=1) / weight.sum(dim=1)
+        return np.asarray(torch.nn.functional.normalize(pooled, dim=1).numpy())
+
+
+@lru_cache(maxsize=1)
+def _has_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 natively; emulated, it is slower than float32."""
+    import torch
+
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in probes)
+
+
+@lru_cache(maxsize=1)
+def _load(folder: str, digest: str) -> tuple[Any, Any]:
+    """Tokenizer and model of a checked folder; the digest is only there so that changed files are read again."""
+    # set before the import, which reads them: nothing here may reach for the network
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from safetensors import SafetensorError
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    spoken = logging.get_verbosity()
+    # what it would warn of is an error here, raised below
+    logging.set_verbosity_error()
+    local = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **local)
+        # torch's fused attention takes ten times as long on texts this short with bfloat16
+        model, report = AutoModel.from_pretrained(
+            folder, use_safetensors=True, output_loading_info=True, attn_implementation="eager", **local
+        )
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise WeightsError(
+            f"{folder}: not readable as a transformers encoder: {error}",
+            "give a folder with config.json, a tokenizer and model.safetensors of an encoder that transformers knows",
+        ) from error
+    finally:
+        logging.set_verbosity(spoken)
+    missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
+    if missing:
+        raise WeightsError(
+            f"{Path(folder) / 'model.safetensors'}: lacks {len(missing)} weights of its model, {missing[0]} the first",
+            "give the whole model's weights",
+        )
+    width = getattr(model.config, "hidden_size", None)
+    if width != EMBEDDING_WIDTH:
+        raise WeightsError(
+            f"{Path(folder) / 'config.json'}: hidden_size is {width}, the tables hold vectors of {EMBEDDING_WIDTH}",
+            f"choose an encoder of width {EMBEDDING_WIDTH}",
+        )
+    return tokenizer, model.eval()

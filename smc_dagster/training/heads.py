@@ -1,0 +1,198 @@
+"""Training the heads of one arm: every replicate, on frozen vectors, at a fixed budget.
+
+What belongs here: a mixture to trained heads. What does not: the arithmetic of a step (head_math.py), the order of rows
+(batches.py), several arms at once (arms.py), storing (checkpoints.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from smc_dagster.errors import SmcError, StaleInputError
+from smc_dagster.study import Training
+from smc_dagster.tables import EMBEDDING_WIDTH
+from smc_dagster.training.batches import batch_rows
+from smc_dagster.training.head_math import PARAMETERS, gradients, initial_parameters, rate_factor, training_flops
+from smc_dagster.training.threads import one_torch_thread
+from smc_dagster.training.vectors import Vectors
+
+# steps over which the loss of the curve is averaged
+CURVE_STEPS = 10
+
+
+@dataclass(frozen=True)
+class TrainedArm:
+    """The heads of an arm.
+
+    Attributes:
+        weights: by name (head_math.PARAMETERS), float32, stacked over replicates: [R, ...].
+        replicates: [R] numbers of the replicates, ascending.
+        curve: (replicate, step, loss): mean loss over the 10 steps that end with `step` (from 1), nats.
+        budget: of each replicate: `steps`, `examples_seen` (rows, repeats counted), `flops`.
+    """
+
+    weights: dict[str, np.ndarray]
+    replicates: list[int]
+    curve: list[tuple[int, int, float]] = field(repr=False)
+    budget: dict[str, float]
+
+
+def train_arm(
+    mixture: pa.Table,
+    vectors: Vectors,
+    labels: list[str],
+    training: Training,
+    seed: int,
+    replicates: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> TrainedArm:
+    """Train every replicate of an arm: AdamW (Loshchilov & Hutter 2019), exactly `steps` batches of `batch` rows each.
+
+    The numbers depend on the arm's rows, the seed and the replicates' numbers; not on the order of rows, on threads, or
+    on what trains beside it. A row's `weight` has done its work in sampling and does not enter the loss. Weight decay
+    spares the biases.
+
+    Args:
+        mixture: MIXTURE_DOCUMENTS of one arm.
+        vectors: of every document of the mixture.
+        labels: the head's outputs, in order.
+        training: sizes, budget, schedule.
+        seed: the study's.
+        replicates: how many the mixture must hold.
+        progress: called with (steps done, steps).
+
+    Raises:
+        StaleInputError: replicates, labels or vectors are missing, or a slot is filled twice.
+        SmcError: the loss is not a number.
+    """
+    with one_torch_thread():
+        return _train(mixture, vectors, labels, training, seed, replicates, progress)
+
+
+def _train(
+    mixture: pa.Table,
+    vectors: Vectors,
+    labels: list[str],
+    training: Training,
+    seed: int,
+    replicates: int,
+    progress: Callable[[int, int], None] | None,
+) -> TrainedArm:
+    import torch
+
+    arm = _arm_of(mixture)
+    numbers = sorted(pc.unique(mixture["replicate"]).to_pylist())
+    if len(numbers) != replicates:
+        raise StaleInputError(
+            f"mixture of arm `{arm}` holds {len(numbers)} replicates, the study asks for {replicates}",
+            "materialise mixture_documents again",
+        )
+    orders = [_inputs(mixture, vectors, labels, training, seed, number, arm) for number in numbers]
+    rows = torch.from_numpy(np.stack([order for order, _ in orders], axis=1))  # [steps, R, B] rows of the matrix
+    targets = torch.from_numpy(np.stack([codes for _, codes in orders], axis=1))
+    starts = [
+        initial_parameters(EMBEDDING_WIDTH, training.hidden, len(labels), seed=seed, replicate=number)
+        for number in numbers
+    ]
+    parameters = {name: torch.from_numpy(np.stack([start[name] for start in starts])) for name in PARAMETERS}
+    slopes = {name: torch.zeros_like(value) for name, value in parameters.items()}
+    for name, value in parameters.items():
+        value.grad = slopes[name]
+    groups = [
+        {"params": [v for k, v in parameters.items() if k.endswith("weight")], "weight_decay": training.weight_decay},
+        {"params": [v for k, v in parameters.items() if k.endswith("bias")], "weight_decay": 0.0},
+    ]
+    # fused: one pass over the parameters a step, which is bound by memory
+    optimiser = torch.optim.AdamW(groups, lr=training.learning_rate, fused=True)
+    matrix = torch.from_numpy(vectors.matrix)
+    losses = torch.empty((training.steps, replicates))
+    shape = (replicates, training.batch, EMBEDDING_WIDTH)
+    with torch.no_grad():
+        for step in range(training.steps):
+            x = matrix.index_select(0, rows[step].reshape(-1)).view(shape)
+            losses[step] = gradients(parameters, x, targets[step], slopes)
+            for group in optimiser.param_groups:
+                group["lr"] = training.learning_rate * rate_factor(step, training.steps, training.warmup)
+            optimiser.step()
+            if progress is not None and ((step + 1) % 50 == 0 or step + 1 == training.steps):
+                progress(step + 1, training.steps)
+    weights = {name: value.numpy() for name, value in parameters.items()}
+    _check_finite(losses.numpy(), weights, numbers, arm, training)
+    return TrainedArm(
+        weights=weights,
+        replicates=numbers,
+        curve=_curve(losses.numpy(), numbers),
+        budget={
+            "steps": float(training.steps),
+            "examples_seen": float(training.steps * training.batch),
+            "flops": float(
+                training_flops(
+                    EMBEDDING_WIDTH, training.hidden, len(labels), steps=training.steps, batch=training.batch
+                )
+            ),
+        },
+    )
+
+
+def _arm_of(mixture: pa.Table) -> str:
+    names = pc.unique(mixture["arm"]).to_pylist()
+    if len(names) != 1:
+        raise StaleInputError(f"a mixture of one arm was due, this one holds {names}", "materialise mixture_documents")
+    return str(names[0])
+
+
+def _inputs(
+    mixture: pa.Table, vectors: Vectors, labels: list[str], training: Training, seed: int, replicate: int, arm: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the matrix, and label codes, of each batch of a replicate; both [steps, batch]."""
+    rows = mixture.filter(pc.equal(mixture["replicate"], replicate)).sort_by(
+        [("domain", "ascending"), ("slot", "ascending"), ("doc_id", "ascending")]
+    )
+    domains = pc.unique(rows["domain"]).sort()
+    domain = pc.index_in(rows["domain"], value_set=domains).to_numpy().astype(np.int64)
+    slot = rows["slot"].to_numpy().astype(np.int64)
+    if len(slot) > 1 and bool(((np.diff(domain) == 0) & (np.diff(slot) == 0)).any()):
+        raise StaleInputError(
+            f"mixture of arm `{arm}`, replicate {replicate}: a slot is filled twice",
+            "materialise mixture_documents again",
+        )
+    codes = pc.index_in(rows["label"], value_set=pa.array(labels, pa.string()))
+    if codes.null_count:
+        unknown = rows["label"].filter(pc.is_null(codes))[0].as_py()
+        raise StaleInputError(
+            f"mixture of arm `{arm}`: label `{unknown}` is not among the {len(labels)} labels of real_documents",
+            "materialise real_documents and mixture_documents again",
+        )
+    order = batch_rows(
+        domain, slot, domains.to_pylist(), steps=training.steps, batch=training.batch, seed=seed, replicate=replicate
+    )
+    return vectors.rows(rows["doc_id"])[order], codes.to_numpy().astype(np.int64)[order]
+
+
+def _check_finite(
+    losses: np.ndarray, weights: dict[str, np.ndarray], numbers: list[int], arm: str, training: Training
+) -> None:
+    for place, number in enumerate(numbers):
+        bad = np.flatnonzero(~np.isfinite(losses[:, place]))
+        if len(bad) or not all(np.isfinite(value[place]).all() for value in weights.values()):
+            step = int(bad[0]) + 1 if len(bad) else training.steps
+            raise SmcError(
+                f"training of arm `{arm}`, replicate {number}: the loss is not a finite number from step {step} on",
+                f"lower training.learning_rate (it is {training.learning_rate:g}), and check the embeddings",
+            )
+
+
+def _curve(losses: np.ndarray, numbers: list[int]) -> list[tuple[int, int, float]]:
+    starts = np.arange(0, len(losses), CURVE_STEPS)
+    ends = np.minimum(starts + CURVE_STEPS, len(losses))
+    means = np.add.reduceat(losses, starts, axis=0) / (ends - starts)[:, None]
+    return [
+        (number, int(end), float(mean))
+        for place, number in enumerate(numbers)
+        for end, mean in zip(ends, means[:, place], strict=True)
+    ]

@@ -1,0 +1,81 @@
+"""A study opened over its lake: what an asset, a command or a notebook needs at hand.
+
+What belongs here: putting study, lake and lineage together, and reading tables under the fingerprint they are due. What does
+not: making tables.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from smc_dagster import places
+from smc_dagster.lake import Lake
+from smc_dagster.lineage import Lineage
+from smc_dagster.study import Arm, Study, load_study
+from smc_dagster.tables import TABLES
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """A study, its lake and the fingerprints its tables are due."""
+
+    study: Study
+    lake: Lake
+    lineage: Lineage
+
+    def read(self, table: str, partition: str | None = None, columns: list[str] | None = None) -> pa.Table:
+        """Read a table, checking that it is the one the study now asks for.
+
+        Raises:
+            StaleInputError: it is missing, or was made from other inputs.
+        """
+        return self.lake.read(
+            TABLES[table], partition, columns=columns, expect=self.lineage.due(table, partition).digest
+        )
+
+    def write(self, table: str, content: pa.Table, partition: str | None = None) -> None:
+        """Write a table under the fingerprint it is due."""
+        self.lake.write(TABLES[table], content, self.lineage.due(table, partition), partition)
+
+    def fresh_arms(self) -> list[Arm]:
+        """Arms whose metrics are there and are what the study now asks for."""
+        return [arm for arm in self.study.arms if self.lineage.is_fresh("arm_metrics", arm.key)]
+
+
+def open_workbench(study: str | None = None, lake: str | None = None, *, claim: bool = False) -> Workbench:
+    """Open a study over its lake.
+
+    Args:
+        study: shipped name or path of a YAML file; without it SMC_STUDY, else `default`.
+        lake: root of the lake; without it SMC_LAKE, else the study's own folder.
+        claim: mark the lake as this study's where it is new. Do so before writing.
+
+    Raises:
+        StudyError, CapsError, WeightsError, LakeError: see their messages.
+    """
+    from smc_dagster.mixing import seeds
+    from smc_dagster.synthesis.registry import check_pools
+    from smc_dagster.training.encoder import encoder_digest
+
+    opened = load_study(study)
+    check_pools(opened)
+    store = Lake(lake or places.lake_root(opened.name), opened.name)
+    if claim or store.is_claimed():
+        store.claim()
+    lineage = Lineage(
+        opened,
+        store,
+        caps=seeds.caps_digest(opened),
+        strictness=seeds.strictness_digests(),
+        mixture_code=seeds.mixture_code_digest(),
+        encoder=encoder_digest(opened.training.encoder),
+    )
+    return Workbench(opened, store, lineage)
+
+
+def study_reference() -> str:
+    """The study that this process is about."""
+    return os.environ.get("SMC_STUDY") or "default"

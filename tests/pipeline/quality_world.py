@@ -1,0 +1,218 @@
+"""A small sound study for the quality tests: every table of it passes every check.
+
+Text is real: lines of the standard library's docstrings, a label a module.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pyarrow as pa
+
+from smc_dagster.quality.expectations import Context
+from smc_dagster.study import Provenance
+from smc_dagster.tables import (
+    MIXTURE_COMPOSITION,
+    MIXTURE_DOCUMENTS,
+    PREDICTIONS,
+    REAL_DOCUMENTS,
+    SYNTHETIC_DOCUMENTS,
+    TableSpec,
+)
+
+Rows = list[dict[str, Any]]
+HEAD = {"text": ("argparse", "difflib", "textwrap"), "data": ("datetime", "fractions", "statistics")}
+TAIL = {"text": ("shlex",), "data": ("bisect",)}
+REPLICATES = 2
+SHARE = 0.4
+SPLIT_BY_PLACE = ("train", "train", "train", "test", "anchor_eval", "validation")
+
+
+def doc_id(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+@cache
+def lines(module: str, count: int) -> tuple[str, ...]:
+    """Distinct docstring lines of at least four words."""
+    found = importlib.import_module(module)
+    members = [one for _, one in inspect.getmembers(found, inspect.isclass)]
+    members += [one for _, one in inspect.getmembers(found, inspect.isroutine)]
+    for kind in list(members):
+        members += [one for _, one in inspect.getmembers(kind, inspect.isroutine)] if inspect.isclass(kind) else []
+    documented = [inspect.getdoc(found) or "", *(inspect.getdoc(one) or "" for one in members)]
+    usable = [one.strip() for text in documented for one in text.splitlines() if len(one.split()) >= 4]
+    distinct = list(dict.fromkeys(usable))[:count]
+    assert len(distinct) == count, f"{module} has {len(distinct)} lines, {count} wanted"
+    return tuple(distinct)
+
+
+def real_rows() -> Rows:
+    rows: Rows = []
+    for groups, count, tail in ((HEAD, 36, False), (TAIL, 12, True)):
+        for domain, modules in groups.items():
+            for module in modules:
+                for place, text in enumerate(lines(module, count)):
+                    identity = doc_id(domain, module, text)
+                    rows.append(
+                        {
+                            "doc_id": identity,
+                            "domain": domain,
+                            "label": module,
+                            "text": text,
+                            "provenance": "human",
+                            "source": "docstrings",
+                            "generator": None,
+                            "parent_doc_id": None,
+                            "day": "2024-05-01",
+                            "cluster_id": identity,
+                            "split": SPLIT_BY_PLACE[place % len(SPLIT_BY_PLACE)],
+                            "is_tail": tail,
+                        }
+                    )
+    return rows
+
+
+def synthetic_rows() -> Rows:
+    """One document from every second training document, in two pools."""
+    train = [one for one in real_rows() if one["split"] == "train"]
+    rows: Rows = []
+    for pool, grade in (("templated", "templated"), ("sampled", "generated")):
+        for place, parent in enumerate(train):
+            if place % 2:
+                continue
+            text = f"In short, {pool}: {parent['text']}"
+            rows.append(
+                {
+                    **{name: parent[name] for name in ("domain", "label")},
+                    "doc_id": doc_id(pool, parent["label"], text),
+                    "text": text,
+                    "provenance": grade,
+                    "source": pool,
+                    "generator": pool,
+                    "parent_doc_id": parent["doc_id"],
+                    "pool": pool,
+                }
+            )
+    return rows
+
+
+def _domains() -> dict[str, Rows]:
+    train = [one for one in real_rows() if one["split"] == "train"]
+    return {name: [one for one in train if one["domain"] == name] for name in HEAD}
+
+
+def _arms() -> list[dict[str, Any]]:
+    return [
+        {"arm": "plain@00", "series": "plain", "share": 0.0, "composition": "replace", "pool": "templated"},
+        {"arm": "plain@40", "series": "plain", "share": SHARE, "composition": "replace", "pool": "templated"},
+        {"arm": "lost@40", "series": "lost", "share": SHARE, "composition": "drop", "pool": None},
+    ]
+
+
+def composition_rows() -> Rows:
+    rows: Rows = []
+    pool = [one for one in synthetic_rows() if one["pool"] == "templated"]
+    for arm in _arms():
+        for replicate in range(REPLICATES):
+            for domain, train in _domains().items():
+                budget = len(train)
+                asked = int(arm["share"] * budget + 0.5)
+                left = sum(one["domain"] == domain for one in pool)
+                rows.append(
+                    {
+                        **arm,
+                        "strictness": "off",
+                        "replicate": replicate,
+                        "domain": domain,
+                        "rows_available": budget,
+                        "budget": budget,
+                        "cap": 0.5,
+                        "pool_available": left if arm["pool"] else None,
+                        "rows_asked": asked,
+                        "rows_displaced": asked,
+                        "rows_synthetic": asked if arm["pool"] else 0,
+                        "rows_real": budget - asked,
+                        "shortfall": 0,
+                        "why": None,
+                    }
+                )
+    return rows
+
+
+def mixture_rows() -> Rows:
+    rows: Rows = []
+    pool = [one for one in synthetic_rows() if one["pool"] == "templated"]
+    for cell in composition_rows():
+        real = _domains()[cell["domain"]][: cell["rows_real"]]
+        made = [one for one in pool if one["domain"] == cell["domain"]][: cell["rows_synthetic"]]
+        for slot, document in [*enumerate(real), *((cell["budget"] - 1 - at, one) for at, one in enumerate(made))]:
+            rows.append(
+                {
+                    **{name: cell[name] for name in ("arm", "replicate")},
+                    **{name: document[name] for name in ("doc_id", "domain", "label", "provenance")},
+                    "slot": slot,
+                    "weight": 1.0,
+                }
+            )
+    return rows
+
+
+def prediction_rows() -> Rows:
+    documents = [one for one in real_rows() if one["split"] in ("test", "anchor_eval")]
+    rows: Rows = []
+    for arm in _arms():
+        for replicate in range(REPLICATES):
+            for place, document in enumerate(documents):
+                slices = ["test"] if document["split"] == "test" else ["atypical"]
+                slices += ["rare"] if document["split"] == "anchor_eval" and document["is_tail"] else []
+                hit = place % 3 != 0
+                for one in slices:
+                    rows.append(
+                        {
+                            **{name: arm[name] for name in ("arm",)},
+                            "replicate": replicate,
+                            **{name: document[name] for name in ("doc_id", "domain", "label", "is_tail")},
+                            "slice": one,
+                            "predicted": document["label"] if hit else "argparse",
+                            "confidence": 0.6,
+                            "p_label": 0.6 if hit or document["label"] == "argparse" else 0.3,
+                            "sum_p2": 0.46,
+                            "entropy": 0.9,
+                        }
+                    )
+    return rows
+
+
+ROWS = {
+    "real_documents": (REAL_DOCUMENTS, real_rows),
+    "synthetic_documents": (SYNTHETIC_DOCUMENTS, synthetic_rows),
+    "mixture_documents": (MIXTURE_DOCUMENTS, mixture_rows),
+    "mixture_composition": (MIXTURE_COMPOSITION, composition_rows),
+    "predictions": (PREDICTIONS, prediction_rows),
+}
+
+
+def table_of(spec: TableSpec, rows: Rows) -> pa.Table:
+    """The rows under the table's schema, but with every column nullable, so that faults can be planted."""
+    nullable = pa.schema([one.with_nullable(True) for one in spec.schema])
+    return pa.Table.from_pylist(rows, schema=nullable)
+
+
+def context(**changes: Any) -> Context:
+    sound = Context(
+        synthetic_from=Provenance.templated,
+        max_characters=600,
+        min_label_documents=12,
+        tail_share=0.15,
+        replicates=REPLICATES,
+        budget=1.0,
+        min_tail_labels=2,
+        real=table_of(REAL_DOCUMENTS, real_rows()),
+    )
+    return replace(sound, **changes)

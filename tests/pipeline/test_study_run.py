@@ -1,0 +1,162 @@
+"""The tiny study through a real Dagster instance: all there, all reused, the same again, and what a change reruns."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import dagster as dg
+import pyarrow.parquet as pq
+import pytest
+from conftest import ROOT, Site
+
+from smc_dagster.definitions import build_defs
+from smc_dagster.lake import Lake
+from smc_dagster.study import load_study
+from smc_dagster.tables import ARM_METRICS, MIXTURE_COMPOSITION, MIXTURE_DOCUMENTS, REAL_DOCUMENTS
+
+STUDY = load_study("tiny")
+
+
+@pytest.fixture(scope="module")
+def instance(tiny: Site):
+    with dg.DagsterInstance.from_config(str(tiny.home)) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def defs(tiny: Site) -> dg.Definitions:
+    return build_defs("tiny", str(tiny.lake))
+
+
+def test_every_asset_and_partition_is_materialised(instance: dg.DagsterInstance, defs: dg.Definitions) -> None:
+    graph = defs.resolve_asset_graph()
+    for key in graph.materializable_asset_keys:
+        partitions = graph.get(key).partitions_def
+        if partitions is None:
+            assert instance.get_latest_materialization_event(key), key
+        else:
+            wanted = set(partitions.get_partition_keys(dynamic_partitions_store=instance))
+            assert set(instance.get_materialized_partitions(key)) == wanted, key
+
+
+def test_every_check_has_a_result_and_passes(instance: dg.DagsterInstance, defs: dg.Definitions) -> None:
+    graph = defs.resolve_asset_graph()
+    summaries = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(graph.asset_check_keys))
+    assert set(summaries) == set(graph.asset_check_keys)
+    failed = [str(key) for key, one in summaries.items() if one.status.value not in ("SUCCEEDED",)]
+    blocking = [key for key in failed if "warn" not in key]
+    assert not blocking, failed
+
+
+def test_assets_carry_what_a_person_needs(defs: dg.Definitions) -> None:
+    for spec in defs.resolve_all_asset_specs():
+        assert spec.description, spec.key
+        assert spec.group_name, spec.key
+        assert spec.owners, spec.key
+        assert spec.kinds, spec.key
+        assert spec.code_version, spec.key
+
+
+def test_a_second_run_makes_nothing(tiny: Site) -> None:
+    outcome = tiny.json("study", "run")
+    assert sum(outcome["made"].values()) == 0
+    assert outcome["reused"]["arm_metrics"] == len(STUDY.arms)
+    assert outcome["runs"] == []
+
+
+def rows(lake: Path) -> dict[str, list[dict]]:
+    """Mixtures and metrics of every arm, as rows."""
+    opened = Lake(lake, "tiny")
+    return {
+        f"{spec.name} {arm.key}": opened.read(spec, arm.key).to_pylist()
+        for spec in (MIXTURE_DOCUMENTS, MIXTURE_COMPOSITION, ARM_METRICS)
+        for arm in STUDY.arms
+    }
+
+
+def test_the_same_study_twice_from_an_empty_lake(tiny: Site, tmp_path: Path) -> None:
+    again = Site(tmp_path / "again", "tiny")
+    done = again.smc("study", "run")
+    assert done.returncode == 0, done.stderr
+    assert rows(again.lake) == rows(tiny.lake)
+
+
+def test_one_arm_alone_is_the_same_arm(tiny: Site, tiny_copy: Site) -> None:
+    key = STUDY.arms[1].key
+    for table in ("mixture_documents", "checkpoints", "training_curves", "predictions", "arm_metrics"):
+        shutil.rmtree(tiny_copy.lake / table / f"arm={key}")
+    outcome = tiny_copy.json("study", "run", "--arms", key)
+    assert outcome["made"]["checkpoints"] == 1
+    assert rows(tiny_copy.lake) == rows(tiny.lake)
+
+
+def test_changed_caps_rerun_mixing_and_what_follows(tiny_copy: Site, tmp_path: Path) -> None:
+    project = tmp_path / "dbt_project"
+    shutil.copytree(ROOT / "dbt_project", project)
+    domain = pq.read_table(tiny_copy.lake / "real_documents" / "data.parquet")["domain"].to_pylist()[0]
+    with (project / "seeds" / "caps.csv").open("a") as file:
+        file.write(f"tiny,{domain},0.1,planted\n")
+    outcome = tiny_copy.json("study", "run", SMC_DBT_PROJECT=str(project))
+    assert outcome["made"]["mixture_documents"] == len(STUDY.arms)
+    for asset in ("raw_documents", "real_documents", "real_embeddings", "synthetic_documents", "synthetic_embeddings"):
+        assert outcome["made"][asset] == 0, asset
+    lake = Lake(tiny_copy.lake, "tiny")
+    capped = 0
+    for arm in STUDY.arms:
+        for row in lake.read(MIXTURE_COMPOSITION, arm.key).to_pylist():
+            if row["domain"] == domain:
+                assert row["rows_displaced"] <= 0.1 * row["budget"]
+                capped += row["why"] == "cap"
+    assert capped
+    shown = tiny_copy.json("caps", SMC_DBT_PROJECT=str(project))
+    assert {row["domain"]: row["cap"] for row in shown}[domain] == 0.1
+
+
+def test_one_arm_made_again_makes_findings_follow(tiny_copy: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The automation condition asks for findings once an arm's metrics are newer, and for nothing else."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tiny_copy.home))
+    defs = build_defs("tiny", str(tiny_copy.lake))
+    with dg.DagsterInstance.from_config(str(tiny_copy.home)) as instance:
+        first = dg.evaluate_automation_conditions(defs, instance)
+        assert first.total_requested == 0
+        result = defs.resolve_job_def("arms").execute_in_process(
+            instance=instance, partition_key=STUDY.arms[0].key, asset_selection=[dg.AssetKey("arm_metrics")]
+        )
+        assert result.success
+        second = dg.evaluate_automation_conditions(defs, instance, cursor=first.cursor)
+        assert second.get_num_requested(dg.AssetKey("headline")) == 1
+
+
+def test_a_reader_that_meets_the_wrong_fingerprint_says_so(tiny_copy: Site) -> None:
+    """An upstream table of another study's making is refused by what reads it."""
+    path = tiny_copy.lake / "real_documents" / "data.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({}), path)
+    defs = build_defs("tiny", str(tiny_copy.lake))
+    with dg.DagsterInstance.from_config(str(tiny_copy.home)) as instance:
+        result = defs.resolve_job_def("pools").execute_in_process(
+            instance=instance,
+            partition_key=next(iter(STUDY.pools)),
+            asset_selection=[dg.AssetKey("synthetic_documents")],
+            raise_on_error=False,
+        )
+        assert not result.success
+        event = result.failure_data_for_node("synthetic_documents")
+        assert event is not None
+        assert "StaleInputError" in event.error.to_string()
+
+
+def test_the_tail_was_fixed_on_training_documents(tiny: Site) -> None:
+    real = Lake(tiny.lake, "tiny").read(REAL_DOCUMENTS)
+    frame = real.to_pandas()
+    train = frame[frame["split"] == "train"]
+    tail = train[train["is_tail"]]
+    assert 0 < len(tail) / len(train) <= STUDY.tail.share
+    assert tail.groupby("label").size().max() <= train[~train["is_tail"]].groupby("label").size().min()
+    assert frame.groupby("cluster_id")["split"].nunique().max() == 1
+
+
+def test_environment_is_left_alone() -> None:
+    assert "DAGSTER_HOME" not in os.environ

@@ -1,0 +1,203 @@
+"""Files as documents: every format, and what becomes of rows and files that are broken."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from docstring_text import docstrings
+
+from smc_dagster.corpora import files, formats
+from smc_dagster.corpora.batches import Batch
+from smc_dagster.errors import CorpusError
+from smc_dagster.study import Columns, FilesSource
+
+pytestmark = pytest.mark.unit
+
+ROWS = [dict(zip(("domain", "label", "text"), row, strict=True)) for row in docstrings()[:7]]
+
+
+def source(path: Path, **columns: str) -> FilesSource:
+    return FilesSource(kind="files", path=str(path), columns=Columns(**columns))
+
+
+def read(path: Path, **columns: str) -> list[Batch]:
+    return list(files.read(source(path, **columns)))
+
+
+def kept(batches: list[Batch]) -> list[dict]:
+    return [row for batch in batches for row in batch.records.to_pylist()]
+
+
+def refused(batches: list[Batch]) -> list[dict]:
+    return [row for batch in batches for row in batch.refused.to_pylist()]
+
+
+def write(path: Path, rows: list[dict] = ROWS) -> Path:
+    kind = path.name.removesuffix(".gz").rsplit(".", 1)[1]
+    if kind == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+        return path
+    if kind == "jsonl":
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+    else:
+        quoted = [['"' + str(row[name]).replace('"', '""') + '"' for name in rows[0]] for row in rows]
+        text = "\n".join(("," if kind == "csv" else "\t").join(line) for line in [list(rows[0]), *quoted]) + "\n"
+    path.write_bytes(gzip.compress(text.encode()) if path.name.endswith(".gz") else text.encode())
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.tsv", "a.parquet", "a.jsonl.gz", "a.csv.gz"])
+def test_every_format_gives_the_same_rows(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "BATCH_ROWS", 3)
+    batches = read(write(tmp_path / name))
+    first = 1 if "parquet" in name or "jsonl" in name else 2
+    assert kept(batches) == [row | {"file": name, "line": first + at} for at, row in enumerate(ROWS)]
+    assert not refused(batches)
+    assert len([one for one in batches if one.rows]) == 3
+
+
+def test_columns_are_mapped_and_may_serve_twice(tmp_path: Path) -> None:
+    rows = [{"intent": row["label"], "utterance": row["text"], "noise": "x"} for row in ROWS]
+    for name in ("a.jsonl", "a.csv", "a.parquet"):
+        batches = read(write(tmp_path / name, rows), domain="intent", label="intent", text="utterance")
+        assert [(row["domain"], row["label"], row["text"]) for row in kept(batches)] == [
+            (row["label"], row["label"], row["text"]) for row in ROWS
+        ]
+
+
+def test_broken_jsonl_rows_keep_their_line_and_content(tmp_path: Path) -> None:
+    good = json.dumps(ROWS[0])
+    lines = [
+        b"\xef\xbb\xbf" + good.encode(),
+        b"",
+        b'{"domain": "json", "label": ',
+        b'["json", "json.decoder", "text"]',
+        b'{"domain": "json", "label": 3, "text": "Decode it all."}',
+        b'{"domain": "json", "label": "a", "text": "\xff is no UTF-8"}',
+        b'{"domain": "json", "label": "a", "text": "half a pair \\ud800"}',
+        b'{"domain": "json", "text": "No label at all."}',
+        ("[" * 20000).encode(),
+        good.encode(),
+    ]
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
+    batches = read(tmp_path / "a.jsonl")
+    # a field that is missing is a null, which the contract refuses
+    assert [(row["line"], row["label"]) for row in kept(batches)] == [
+        (1, ROWS[0]["label"]),
+        (8, None),
+        (10, ROWS[0]["label"]),
+    ]
+    found = {row["line"]: (row["field"], row["reason"]) for row in refused(batches)}
+    assert found.keys() == {3, 4, 5, 6, 7, 9}
+    assert found[3][1].startswith("not valid JSON")
+    assert found[4] == (None, "not a JSON object")
+    assert found[5] == ("label", "int where text is expected")
+    assert found[6] == found[7] == ("text", "not valid UTF-8")
+    came = {row["line"]: row["row"] for row in refused(batches)}
+    assert came[5] == lines[4].decode()
+    assert "udcff is no UTF-8" in came[6]
+    assert sum(one.rows for one in batches) == 9
+    assert batches[0].as_they_came([1]) == [lines[7].decode()]
+
+
+def test_broken_csv_rows_keep_their_line_and_content(tmp_path: Path) -> None:
+    content = (
+        b"domain,label,text\r\n"
+        b'json,a,"Two lines\r\nof text"\r\n'
+        b"json,a\r\n"
+        b"json,a,one,two\r\n"
+        b"\r\n"
+        b"json,a,caf\xe9 society\r\n"
+        b'json,a,"quoted"badly\r\n'
+        b"json,b,All is well.\r\n"
+    )
+    (tmp_path / "a.csv").write_bytes(content)
+    batches = read(tmp_path / "a.csv")
+    assert [(row["line"], row["text"]) for row in kept(batches)] == [(2, "Two lines\r\nof text"), (9, "All is well.")]
+    found = [(row["line"], row["field"], row["reason"]) for row in refused(batches)]
+    assert found[:3] == [
+        (4, None, "2 fields where the header has 3"),
+        (5, None, "4 fields where the header has 3"),
+        (7, "text", "not valid UTF-8"),
+    ]
+    assert found[3][0] == 8
+    assert found[3][2].startswith("not valid CSV")
+    assert [row["row"] for row in refused(batches)][1] == "json,a,one,two"
+
+
+def test_a_quote_that_is_never_closed_does_not_swallow_the_file_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('domain,label,text\njson,a,"never closed\njson,b,All is well.\n')
+    batches = read(tmp_path / "a.csv")
+    (row,) = refused(batches)
+    assert row["line"] == 2
+    assert "All is well." in row["row"]
+
+
+def test_parquet_with_bytes_that_are_no_utf8(tmp_path: Path) -> None:
+    text = pa.Array.from_buffers(pa.string(), 2, pa.array([b"All is well.", b"\xff\xfe here"], pa.binary()).buffers())
+    pq.write_table(pa.table({"domain": ["d", "d"], "label": ["a", "a"], "text": text}), tmp_path / "a.parquet")
+    batches = read(tmp_path / "a.parquet")
+    assert [row["line"] for row in kept(batches)] == [1]
+    assert [(row["line"], row["reason"]) for row in refused(batches)] == [(2, "not valid UTF-8")]
+
+
+def test_parquet_of_other_string_types(tmp_path: Path) -> None:
+    labels = pa.array([row["label"] for row in ROWS]).dictionary_encode()
+    texts = pa.array([row["text"] for row in ROWS], pa.large_string())
+    pq.write_table(
+        pa.table({"domain": [row["domain"] for row in ROWS], "label": labels, "text": texts}), tmp_path / "a.parquet"
+    )
+    assert [row["label"] for row in kept(read(tmp_path / "a.parquet"))] == [row["label"] for row in ROWS]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.csv", b"domain,text\n", ["a.csv", "`label`", "`domain`, `text`"]),
+        ("a.csv", b"", ["a.csv", "no header"]),
+        ("a.csv", b"domain,label,label,text\n", ["a.csv", "2 columns", "`label`"]),
+        ("a.parquet", b"PAR1 not really", ["a.parquet", "not readable as Parquet"]),
+        ("a.jsonl.gz", b"not gzip", ["a.jsonl.gz", "cannot be read"]),
+        ("a.txt", b"hello", ["a.txt", "not a kind of file"]),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, content: bytes, words: list[str]) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CorpusError) as caught:
+        read(tmp_path)
+    for word in words:
+        assert word in str(caught.value)
+    assert str(tmp_path) not in str(caught.value)
+    assert caught.value.remedy
+
+
+def test_a_parquet_column_that_holds_no_text(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", [{"domain": "d", "label": 3, "text": "All is well."}])
+    with pytest.raises(CorpusError, match=r"`label` is int64"):
+        read(tmp_path)
+
+
+def test_a_folder_is_read_by_name_and_hidden_files_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    write(tmp_path / "b" / "a.jsonl", ROWS[:1])
+    write(tmp_path / "a.csv", ROWS[1:2])
+    (tmp_path / ".part.jsonl").write_text("{")
+    (tmp_path / "_SUCCESS").write_text("")
+    assert [row["file"] for row in kept(read(tmp_path))] == ["a.csv", "b/a.jsonl"]
+
+
+def test_signature_follows_names_and_contents_only(tmp_path: Path) -> None:
+    before = files.signature(source(write(tmp_path / "a.jsonl").parent))
+    other = tmp_path / "moved"
+    other.mkdir()
+    write(other / "a.jsonl")
+    assert files.signature(source(other)) == before
+    write(other / "a.jsonl", ROWS[:-1])
+    assert files.signature(source(other)) != before
+    with pytest.raises(CorpusError, match="no file or folder"):
+        files.signature(source(tmp_path / "nowhere"))

@@ -1,0 +1,224 @@
+"""Clusters against brute force on real docstrings with planted edits."""
+
+from __future__ import annotations
+
+import random
+from functools import cache
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy.sparse import csr_matrix
+
+from smc_dagster.corpora import near_duplicates
+from smc_dagster.corpora.near_duplicates import clusters, rows_per_band, similar
+from smc_dagster.corpora.shingles import REACH_WORDS, SHORT_WORDS, Shingled, sets, signatures, word_forms, word_runs
+from tests.unit.docstring_text import docstrings
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_all_tests_share() -> None:
+    # importing daft and the brute force are not the cost of any one test
+    signatures(pa.array(["so that daft is imported"]), "chars")
+    brute_force(0.8)
+
+
+def edited(text: str, times: int, source: random.Random, vocabulary: list[str]) -> str:
+    words = text.split()
+    for _ in range(times):
+        place = source.randrange(len(words))
+        kind = source.random()
+        if kind < 0.4:
+            words[place] = source.choice(vocabulary)
+        elif kind < 0.7 and len(words) > 3:
+            del words[place]
+        else:
+            words.insert(place, source.choice(vocabulary))
+    return " ".join(words)
+
+
+@cache
+def corpus() -> tuple[pa.Array, pa.Array]:
+    """About 1100 docstrings and edits of them, short and long, in a shuffled order of ids."""
+    source = random.Random(5)
+    texts = [text for _, _, text in docstrings()]
+    source.shuffle(texts)
+    vocabulary = sorted(set(" ".join(texts).split()))
+    long = [text for text in texts if len(text.split()) >= SHORT_WORDS - 2][:200]
+    planted = [edited(source.choice(texts[:150]), source.choice((1, 1, 2)), source, vocabulary) for _ in range(150)]
+    planted += [edited(source.choice(long), source.choice((1, 2, 3)), source, vocabulary) for _ in range(150)]
+    texts = texts[:600] + long + planted
+    ids = [f"{number:05d}" for number in range(len(texts))]
+    source.shuffle(ids)
+    return pa.array(ids), pa.array(texts)
+
+
+def python_shingles(form: str, kind: str) -> frozenset[str]:
+    if kind == "chars":
+        return frozenset(form[i : i + 4] for i in range(max(1, len(form) - 3)))
+    words = form.split()
+    return frozenset(" ".join(words[i : i + 2]) for i in range(max(1, len(words) - 1)))
+
+
+@cache
+def brute_force(threshold: float) -> list[tuple[int, int]]:
+    """Pairs of the corpus by definition: every text with every other, on sets that Python made."""
+    forms = word_forms(corpus()[1]).to_pylist()
+    words = np.array([len(form.split()) for form in forms])
+    short, long = np.minimum.outer(words, words), np.maximum.outer(words, words)
+    pairs = np.zeros(short.shape, bool)
+    for kind, judged in (("chars", short < SHORT_WORDS), ("words", short >= SHORT_WORDS)):
+        made = [python_shingles(form, kind) for form in forms]
+        number = {one: i for i, one in enumerate(sorted(frozenset().union(*made)))}
+        holds = csr_matrix(
+            (np.ones(sum(map(len, made))), [number[x] for one in made for x in one], np.cumsum([0, *map(len, made)]))
+        )
+        both = (holds @ holds.T).toarray()
+        size = both.diagonal()
+        pairs |= judged & (both >= threshold * (np.add.outer(size, size) - both))
+    pairs &= ~((short < SHORT_WORDS) & (long >= REACH_WORDS))
+    return list(zip(*np.nonzero(np.triu(pairs, 1)), strict=True))
+
+
+def test_recall_and_precision_against_brute_force() -> None:
+    ids, texts = corpus()
+    pairs = brute_force(0.8)
+    assert len(pairs) > 150
+    cluster = np.array(clusters(ids, texts, 0.8).to_pylist())
+    together = [cluster[i] == cluster[j] for i, j in pairs]
+    assert np.mean(together) >= 0.99
+    # precision: no more is joined than the true pairs join
+    parent = list(range(len(texts)))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            i = parent[i]
+        return i
+
+    for i, j in pairs:
+        parent[root(i)] = root(j)
+    true = np.array([root(i) for i in range(len(texts))])
+    first = {}
+    for one, of in zip(cluster, true, strict=True):
+        assert first.setdefault(one, of) == of
+
+
+def test_order_of_rows_does_not_matter() -> None:
+    ids, texts = corpus()
+    order = np.random.default_rng(0).permutation(len(ids))
+    there = dict(zip(ids.to_pylist(), clusters(ids, texts, 0.8).to_pylist(), strict=True))
+    shuffled = ids.take(pa.array(order))
+    assert clusters(shuffled, texts.take(pa.array(order)), 0.8).to_pylist() == [there[i] for i in shuffled.to_pylist()]
+    assert all(cluster <= one and there[cluster] == cluster for one, cluster in there.items())
+
+
+def test_a_template_comes_out_whole_at_linear_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = sorted({word for _, _, text in docstrings() for word in text.split() if word.isalpha()})[:1500]
+    pattern = "Return the {} of the given object after it was checked and brought up to date by whoever called it."
+    texts = pa.array([pattern.format(word) for word in words])
+    ids = pa.array([f"{number:05d}" for number in range(len(words))])
+    compared = 0
+    jaccard = near_duplicates.Comparison.jaccard
+
+    def counting(self: near_duplicates.Comparison, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        nonlocal compared
+        compared += len(left)
+        return jaccard(self, left, right)
+
+    monkeypatch.setattr(near_duplicates.Comparison, "jaccard", counting)
+    assert set(clusters(ids, texts, 0.8).to_pylist()) == {"00000"}
+    assert compared < 60 * len(words)
+
+
+def test_a_large_bucket_of_several_clusters_is_not_lost_behind_its_centre() -> None:
+    # one bucket by force: the first member resembles nobody, the others fall into two clusters
+    texts = ["zzz yyy xxx www"] + [f"parse the header of a message {'again ' * 2}number {i % 10}" for i in range(30)]
+    texts += [f"close the transport and wait until every stream is flushed {i % 10}" for i in range(30)]
+    shingled = Shingled(word_forms(pa.array(texts)))
+    member = np.arange(len(texts))
+    within = near_duplicates.Comparison(shingled, "chars", member)
+    component = near_duplicates._settle(within, 0.8, member.copy(), np.zeros(len(texts), np.int64), member)
+    assert len(set(component[1:31])) == 1
+    assert len(set(component[31:])) == 1
+    assert len(set(component.tolist())) == 3
+
+
+def test_equal_texts_join_without_a_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near_duplicates, "signatures", lambda forms, kind: np.zeros((0, 60), np.uint32))
+    monkeypatch.setattr(Shingled, "members", lambda self, kind: np.zeros(0, np.int64))
+    texts = pa.array(["Close the  transport.", "close the transport", "Open the transport."])
+    assert clusters(pa.array(["b", "a", "c"]), texts, 0.8).to_pylist() == ["a", "a", "c"]
+
+
+def test_similar_is_the_true_pairs_across() -> None:
+    ids, texts = corpus()
+    cut = len(ids) // 2
+    found = similar(ids.slice(0, cut), texts.slice(0, cut), ids.slice(cut), texts.slice(cut), 0.8)
+    want = {(ids[i].as_py(), ids[j].as_py()) for i, j in brute_force(0.8) if i < cut <= j}
+    got = set(zip(found["a"].to_pylist(), found["b"].to_pylist(), strict=True))
+    assert len(want) > 50
+    assert got <= want
+    assert len(got) >= 0.99 * len(want)
+    assert min(found["jaccard"].to_pylist()) >= np.float32(0.8)
+
+
+def test_similar_gives_every_copy() -> None:
+    ours, theirs = pa.array(["Close it now.", "close it NOW"]), pa.array(["Close it now"] * 2)
+    found = similar(pa.array(["a1", "a2"]), ours, pa.array(["b1", "b2"]), theirs, 0.8)
+    assert found.to_pylist() == [{"a": a, "b": b, "jaccard": 1.0} for a in ("a1", "a2") for b in ("b1", "b2")]
+
+
+def test_across_the_length_boundary_characters_decide() -> None:
+    short = (
+        "Wait until the transport has been closed and every buffered byte is flushed to the peer or the given"
+        " timeout in seconds passes"
+    )
+    long = short + " has run"
+    assert len(short.split()) == SHORT_WORDS - 1
+    found = similar(pa.array(["s"]), pa.array([short]), pa.array(["l"]), pa.array([long]), 0.8)
+    a, b = (python_shingles(word_forms(pa.array([one]))[0].as_py(), "chars") for one in (short, long))
+    assert found["jaccard"].to_pylist() == pytest.approx([len(a & b) / len(a | b)])
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0])
+def test_bands_propose_pairs_at_any_threshold(threshold: float) -> None:
+    rows = rows_per_band(threshold)
+    assert 60 % rows == 0
+    assert 1 - (1 - threshold**rows) ** (60 // rows) >= 0.99
+    if threshold == 0.8:
+        assert rows == 5
+
+
+def test_shingle_sets_are_those_of_the_recipe() -> None:
+    texts = pa.array([text for _, _, text in docstrings()[:300]] + ["...", "a", "été à Paris", ""])
+    forms = word_forms(texts)
+    for kind in ("chars", "words"):
+        sizes = np.diff(sets(forms, kind).starts)
+        assert sizes.tolist() == [len(python_shingles(form, kind)) if form else 0 for form in forms.to_pylist()]
+
+
+def test_signatures_estimate_the_jaccard() -> None:
+    _, texts = corpus()
+    forms = word_forms(texts)
+    signed = signatures(forms, "chars")
+    pairs = brute_force(0.8)
+    assert np.mean([np.mean(signed[i] == signed[j]) for i, j in pairs]) > 0.75
+    far = np.random.default_rng(1).permutation(len(forms))
+    assert np.mean(signed == signed[far]) < 0.3
+
+
+def test_word_runs_count() -> None:
+    forms = word_forms(pa.array(["one two three four", "two three", "", "zero one two three"]))
+    runs = word_runs(forms, 3)
+    assert np.diff(runs.starts).tolist() == [2, 0, 0, 2]
+    assert runs.hashes[0] == runs.hashes[3]
+    assert len(set(runs.hashes.tolist())) == 3
+
+
+def test_no_rows() -> None:
+    none = pa.array([], pa.string())
+    assert clusters(none, none, 0.8).to_pylist() == []
+    assert similar(none, none, pa.array(["b"]), pa.array(["Close it now."]), 0.8).num_rows == 0
+    assert similar(none, none, none, none, 0.8).num_rows == 0
