@@ -123,6 +123,14 @@ def measure(rows: int, strictness: str, folder: Path, arguments: list[str]) -> T
     return Timing(rows, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * kilobyte, total)
 
 
+def describe(one: Timing) -> str:
+    """A timing as a line."""
+    return (
+        f"{one.rows:>11,} + {one.rows:,} documents -> {one.mixture_rows:,} mixture rows: {one.wall:.1f} s wall, "
+        f"{one.cpu:.1f} s CPU, {one.peak / 1e9:.2f} GB peak, {one.mixture_rows / one.wall:,.0f} rows/s"
+    )
+
+
 def main() -> int:
     """Run the sizes asked, print a line each, and judge them against the targets."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -143,11 +151,7 @@ def main() -> int:
                 shutil.rmtree(folder)
         one = timings[-1]
         if not chosen.json:
-            print(
-                f"{one.rows:>11,} + {one.rows:,} documents -> {one.mixture_rows:,} mixture rows: "
-                f"{one.wall:.1f} s wall, {one.cpu:.1f} s CPU, {one.peak / 1e9:.2f} GB peak, {one.mixture_rows / one.wall:,.0f} rows/s",
-                flush=True,
-            )
+            print(describe(one), flush=True)
     first, last = timings[0], timings[-1]
     ratio = last.wall / first.wall
     allowed = RATIO * last.rows / first.rows / 10

@@ -1,7 +1,7 @@
 """`smc`: the study from a terminal.
 
-What belongs here: commands, what they print, and turning errors into exit statuses (2 for what a person can mend). What does
-not: the work.
+What belongs here: commands, what they print, and turning errors into exit statuses (2 for what a person can mend).
+What does not: the work.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 What belongs here: paths, atomic writes, fingerprints in file metadata, the marker that says whose lake it is.
 What does not: what a table means (tables.py), or which fingerprint is due (lineage.py).
 
-A table is `<root>/<table>/data.parquet`, or one `<root>/<table>/<column>=<slug>/data.parquet` a partition. A file goes to
-a temporary name beside its place and is renamed over it, so that a crash leaves the old table or the new one; on an
-object store the upload itself is atomic.
+A table is `<root>/<table>/data.parquet`, or one `<root>/<table>/<column>=<slug>/data.parquet` a partition. A file
+goes to a temporary name beside its place and is renamed over it, so that a crash leaves the old table or the new
+one; on an object store the upload itself is atomic.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which fingerprint each table is due, from the study, the seeds, the code versions and what the lake holds.
 
-What belongs here: the one description of what each table is made from. The assets write under these fingerprints, readers
-check against them, and `smc study run` compares them with the lake to know what can be reused. What does not: making
-any table.
+What belongs here: the one description of what each table is made from. The assets write under these fingerprints,
+readers check against them, and `smc study run` compares them with the lake to know what can be reused. What does
+not: making any table.
 
 A fingerprint says how a table is derived, so it is known before the table is made. Bump a code version when the code
 that makes a table changes what it writes.

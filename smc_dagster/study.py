@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -172,8 +171,8 @@ class Training(Model):
     hidden: int = Field(default=256, ge=8, le=4096)
     steps: int = Field(default=600, ge=1)
     batch: int = Field(default=128, ge=1)
-    learning_rate: float = Field(default=2e-3, gt=0, le=1)
-    weight_decay: float = Field(default=0.01, ge=0, le=1)
+    learning_rate: float = Field(default=1e-2, gt=0, le=1)
+    weight_decay: float = Field(default=0.1, ge=0, le=1)
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of steps with a rising learning rate")
 
 
@@ -373,12 +372,6 @@ def _fields_at(location: tuple[int | str, ...]) -> list[str]:
         field = getattr(model, "model_fields", {}).get(part)
         if field is None:
             continue
-        match = re.search(r"study\.(\w+)", repr(field.annotation))
-        model = (
-            field.annotation
-            if isinstance(field.annotation, type)
-            else globals().get(match.group(1), model)
-            if match
-            else model
-        )
+        inside = [one for one in (field.annotation, *get_args(field.annotation)) if isinstance(one, type)]
+        model = next((one for one in inside if issubclass(one, Model)), model)
     return sorted(getattr(model, "model_fields", {}))

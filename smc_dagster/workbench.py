@@ -1,7 +1,7 @@
 """A study opened over its lake: what an asset, a command or a notebook needs at hand.
 
-What belongs here: putting study, lake and lineage together, and reading tables under the fingerprint they are due. What does
-not: making tables.
+What belongs here: putting study, lake and lineage together, and reading tables under the fingerprint they are due.
+What does not: making tables.
 """
 
 from __future__ import annotations

@@ -39,7 +39,16 @@
   {{- return(files) -}}
 {% endmacro %}
 
-{# What a mart wrote, read back from disk: true of another process's output too. #}
+{# What a mart wrote, wherever below its folder. #}
 {% macro written_files(table) %}
   {{- return(path_literal(folder_from('SMC_MIXING') ~ '/' ~ table, '/**/*.parquet')) -}}
+{% endmacro %}
+
+{# A mart read back from disk: true of another process's output too. The relation stands in where there is no file. #}
+{% macro written(relation) %}
+  {%- set files = written_files(relation.identifier) -%}
+  {%- if execute and run_query('select count(*) from glob(' ~ files ~ ')').rows[0][0] == 0 -%}
+    {{- return('(select * from ' ~ relation ~ ' where false)') -}}
+  {%- endif -%}
+  {{- return('read_parquet(' ~ files ~ ', hive_partitioning = false)') -}}
 {% endmacro %}

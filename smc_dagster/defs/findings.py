@@ -27,7 +27,7 @@ DRAWN = {
     "headline": "Each published claim beside what was measured here: estimate, interval, verdict.",
     "collapse_onset": "Where decline sets in, only where a knee beats the smooth rivals.",
     "safe_shares": "By domain, the largest share at which tail recall is provably not worse by more than the margin.",
-    "mitigation_effects": "Paired contrasts: what is due to synthetic rows, to lost real rows, to the filter, to the pool.",
+    "mitigation_effects": "Paired contrasts: what synthetic rows do, what lost real rows do, and filter and pool.",
 }
 # findings follow an arm that is made again, without waiting for arms that were never made
 FOLLOW = (

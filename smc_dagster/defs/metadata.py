@@ -1,6 +1,7 @@
 """Metadata of a materialisation: what a person sees beside an asset in the UI.
 
-What belongs here: row counts, schemas, fingerprints, links and plots as Dagster metadata values. What does not: computing any.
+What belongs here: row counts, schemas, fingerprints, links and plots as Dagster metadata values. What does not:
+computing any.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Assets of the group `mixtures`: the dbt project, one launch for all arms asked.
 
-What belongs here: turning dbt's manifest into assets and checks, launching dbt, publishing what passed. What does not: the
-models (dbt_project/), the hand-over (mixing/).
+What belongs here: turning dbt's manifest into assets and checks, launching dbt, publishing what passed. What does
+not: the models (dbt_project/), the hand-over (mixing/).
 
-The manifest is read as JSON rather than through dagster-dbt: importing that costs more than the whole time allowed for
-loading the definitions, and its checks carry no partition. Here a dbt test's result is recorded for each arm of the launch.
+The manifest is read as JSON rather than through dagster-dbt: importing that costs more than the whole time allowed
+for loading the definitions, and its checks carry no partition. Here a dbt test's result is recorded for each arm of
+the launch.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,7 @@
 """Assets of the group `synthesis`: pools, what they are like, and how far they are from the real corpus.
 
-What belongs here: the Dagster side of synthesis/, screening/ and quality/drift.py. What does not: making or judging text.
+What belongs here: the Dagster side of synthesis/, screening/ and quality/drift.py. What does not: making or judging
+text.
 """
 
 import dagster as dg

@@ -37,7 +37,7 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
         pool="training",
     )
     def checkpoints(context: dg.AssetExecutionContext, smc: StudyResource) -> dg.MaterializeResult:
-        """The arm's trained heads, one a replicate, as safetensors; the same steps, batches and schedule for every arm."""
+        """The arm's heads, one a replicate, as safetensors; the same steps, batches and schedule for every arm."""
         bench = smc.open()
         keys = list(context.partition_keys)
         vectors = arm_vectors(bench, keys)

@@ -17,7 +17,7 @@ from smc_dagster.findings.collect import Evidence, collect
 from smc_dagster.findings.effects import Effects
 from smc_dagster.findings.headline import build_headline, draws_suffice
 from smc_dagster.findings.mitigation_effects import build_mitigation_effects
-from smc_dagster.findings.onset import Onset, find_onset
+from smc_dagster.findings.onset import Onset, find_onset, without_proof
 from smc_dagster.findings.power import smallest_effect
 from smc_dagster.findings.safe_shares import build_safe_shares
 from smc_dagster.findings.sentences import share as percent
@@ -80,7 +80,7 @@ def draw_findings(
         why = f"{len(evidence.stale)} stale, {len(evidence.missing)} missing"
         raise StaleInputError(f"no arm of study `{study.name}` has results ({why})", "run `smc study run`")
     effects = Effects(evidence, study)
-    onsets = find_onsets(study, evidence)
+    onsets = find_onsets(study, evidence, _losing(study, evidence, effects))
     headline = build_headline(evidence, effects, onsets, study.findings.level)
     return Findings(
         headline=headline,
@@ -93,8 +93,12 @@ def draw_findings(
     )
 
 
-def find_onsets(study: Study, evidence: Evidence) -> dict[str, Onset]:
-    """The onset of rare recall on slice `rare`, by series, against the realised share."""
+def find_onsets(study: Study, evidence: Evidence, losing: set[str]) -> dict[str, Onset]:
+    """The onset of rare recall on slice `rare`, by series, against the realised share.
+
+    Args:
+        losing: series whose loss at the largest share is proven; only they can have an onset.
+    """
     recall = evidence.metric("rare_recall", "rare")
     realised = evidence.realised_shares()
     found = {}
@@ -108,7 +112,20 @@ def find_onsets(study: Study, evidence: Evidence) -> dict[str, Onset]:
             numbers, points = recall[arm.key]
             values[np.searchsorted(replicates, numbers), column] = points
         shares = np.array([realised[arm.key] for arm in arms])
-        found[series.name] = find_onset(values, shares, study.findings.level, study.seed)
+        onset = find_onset(values, shares, study.findings.level, study.seed)
+        found[series.name] = onset if series.name in losing else without_proof(onset)
+    return found
+
+
+def _losing(study: Study, evidence: Evidence, effects: Effects) -> set[str]:
+    found = set()
+    for series in study.series:
+        arm = evidence.largest(series.name)
+        if arm is not None:
+            base = evidence.of_series(series.name)[0]
+            effect = effects.change(arm.key, base.key, "rare_recall", relative=True)
+            if effect is not None and effect.high < 0:
+                found.add(series.name)
     return found
 
 

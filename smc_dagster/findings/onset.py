@@ -7,13 +7,13 @@ Each replicate's own mean over shares is subtracted first: replicates share rows
 arms, so their level is common to all shares and would only add noise. The mean and not the value at 0 % is
 subtracted, because the noise of one point would then sit in all others and look like structure. A knee is
 `identified` only where a knee model beats every smooth rival and the constant both by BIC and on held-out
-replicates, and its interval is narrower than the range searched; the design's own rate of false knees is simulated
-and told beside it.
+replicates, its interval is narrower than the range searched, and the loss at the largest share is itself proven (the
+caller knows; see `without_proof`). The design's own rate of false knees is simulated and told beside it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.random import Generator, Philox
@@ -212,6 +212,18 @@ def find_onset(values: Floats, shares: Floats, level: float, seed: int) -> Onset
     )
     knot = float(comparison.knots[0, knee])
     return Onset("identified", best, knot, float(low), float(high), "; ".join([why, *notes]), scores, false_knees)
+
+
+def without_proof(found: Onset) -> Onset:
+    """The same comparison where the loss at the largest share is not proven: no decline, hence no onset.
+
+    The comparison of shapes sees the noise of replicates but not that of the documents, which all replicates share. A
+    bend that the documents happen to have must not pass for a decline.
+    """
+    if found.status not in ("identified", "smooth_decline"):
+        return found
+    why = "no loss at the largest share is proven against the noise of replicates and documents; the shapes alone say: "
+    return replace(found, status="no_decline", knot=None, low=None, high=None, note=why + found.note)
 
 
 def _false_knees(comparison: Comparison, values: Floats, shares: Floats, seed: int) -> float:

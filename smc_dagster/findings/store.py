@@ -36,6 +36,7 @@ def load_findings(
     """
     headline = lake.read(HEADLINE)
     evidence = collect(study, lake, arms, lineage)
+    losing = {row["series"] for row in headline.to_pylist() if row["measure"] == "rare_recall" and row["high"] < 0}
     return Findings(
         headline=headline,
         onset=lake.read(COLLAPSE_ONSET),
@@ -43,7 +44,7 @@ def load_findings(
         mitigation_effects=lake.read(MITIGATION_EFFECTS),
         notes=[*evidence.notes, *reach(study, evidence, headline)],
         evidence=evidence,
-        onsets=find_onsets(study, evidence),
+        onsets=find_onsets(study, evidence, losing),
     )
 
 

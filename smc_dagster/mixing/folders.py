@@ -1,7 +1,7 @@
 """A launch's working folder.
 
-What belongs here: where a launch writes before anything is published, and clearing what killed launches left. What does not:
-what is written in it (launch.py).
+What belongs here: where a launch writes before anything is published, and clearing what killed launches left. What
+does not: what is written in it (launch.py).
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from smc_dagster.tables import ALL_DOMAINS
 CAPS_COLUMNS = ("study", "domain", "cap", "note")
 # highest contamination that a level above `off` may let through: a near-duplicate starts at this Jaccard
 NEAR_DUPLICATE = 0.8
+OFF = "off"
 SQL_FOLDERS = ("macros", "models/staging", "models/intermediate", "models/marts")
 
 
@@ -143,11 +144,11 @@ def read_strictness(path: Path | None = None) -> dict[str, Thresholds]:
             empty = optional and row[column] == ""
             values[column] = None if empty else _number(path, line, column, row[column], high, f" of `{level}`")
         one = Thresholds(**values)  # type: ignore[arg-type]
-        if level == Strictness.off and one != Thresholds(None, 0, 0, None):
+        if level == OFF and one != Thresholds(None, 0, 0, None):
             raise CapsError(
                 f"{path}, line {line}: `off` must filter nothing", "leave its limits empty and its exponents 0"
             )
-        if level != Strictness.off and (one.max_contamination is None or one.max_contamination > NEAR_DUPLICATE):
+        if level != OFF and (one.max_contamination is None or one.max_contamination > NEAR_DUPLICATE):
             raise CapsError(
                 f"{path}, line {line}: `max_contamination` of `{level}` is {row['max_contamination'] or 'empty'}",
                 f"give at most {NEAR_DUPLICATE}: above `off` no near-duplicate of evaluation text may be trained on",

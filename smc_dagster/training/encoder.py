@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import numpy as np
 
 from smc_dagster.errors import WeightsError
 from smc_dagster.tables import EMBEDDING_WIDTH
+from smc_dagster.training.threads import one_torch_thread
 from smc_dagster.training.weights import encoder_digest, encoder_folder
 
 __all__ = ["embed", "encoder_digest"]
@@ -57,17 +59,27 @@ def embed(
     tokens = _tokenise(tokenizer, texts, max_tokens)
     lengths = LENGTHS[np.searchsorted(LENGTHS, [len(one) for one in tokens])]
     padding = tokenizer.pad_token_id or 0
-    done = 0
+    batches: list[tuple[int, np.ndarray]] = []
     # longest first: what runs out of memory does so at once, and the time left is never underestimated
     for length in np.unique(lengths)[::-1].tolist():
-        rows = max(1, BATCH_TOKENS // length)
         places = np.flatnonzero(lengths == length)
-        for first in range(0, len(places), rows):
-            batch = places[first : first + rows]
-            out[batch] = _forward(model, *_padded([tokens[place] for place in batch], rows, length, padding))[
-                : len(batch)
-            ]
-            done += len(batch)
+        rows = max(1, BATCH_TOKENS // length)
+        batches += [(length, places[first : first + rows]) for first in range(0, len(places), rows)]
+
+    def run(one: tuple[int, np.ndarray]) -> int:
+        length, batch = one
+        rows = max(1, BATCH_TOKENS // length)
+        with one_torch_thread():
+            vectors = _forward(model, *_padded([tokens[place] for place in batch], rows, length, padding))
+        out[batch] = vectors[: len(batch)]
+        return len(batch)
+
+    # a core a batch: one batch over all cores waits for the slowest at every layer, six times as long beside other work
+    done = 0
+    cores = len(os.sched_getaffinity(0))
+    with one_torch_thread(), ThreadPoolExecutor(cores, thread_name_prefix="embed") as pool:
+        for count in pool.map(run, batches):
+            done += count
             if progress is not None:
                 progress(done, len(texts))
     return out
@@ -95,9 +107,8 @@ def _forward(model: Any, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
     import torch
 
     attended = torch.from_numpy(mask)
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=_has_bfloat16()):
-        hidden = model(input_ids=torch.from_numpy(ids), attention_mask=attended).last_hidden_state
     with torch.inference_mode():
+        hidden = model(input_ids=torch.from_numpy(ids), attention_mask=attended).last_hidden_state
         weight = attended.unsqueeze(2).float()
         pooled = (hidden.float() * weight).sum(dim=1) / weight.sum(dim=1)
         return np.asarray(torch.nn.functional.normalize(pooled, dim=1).numpy())
@@ -119,6 +130,7 @@ def _load(folder: str, digest: str) -> tuple[Any, Any]:
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    import torch
     from safetensors import SafetensorError
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
@@ -153,4 +165,5 @@ def _load(folder: str, digest: str) -> tuple[Any, Any]:
             f"{Path(folder) / 'config.json'}: hidden_size is {width}, the tables hold vectors of {EMBEDDING_WIDTH}",
             f"choose an encoder of width {EMBEDDING_WIDTH}",
         )
-    return tokenizer, model.eval()
+    # the weights are cast once: autocast casts them anew for every batch
+    return tokenizer, (model.to(torch.bfloat16) if _has_bfloat16() else model).eval()

@@ -55,6 +55,7 @@ def make_lake(
     domains: tuple[str, ...] = ("json", "asyncio", "numpy"),
     labels: int = 8,
     noise: float = 0.01,
+    seed: int = 5,
     cap: float = 1.0,
     arms: Callable[[str], bool] = lambda key: True,
 ) -> Lake:
@@ -70,7 +71,7 @@ def make_lake(
         cap: of every domain, in series with a pool.
     """
     lake = Lake(folder, study.name)
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(seed)
     label = rng.integers(0, labels, documents)
     domain = rng.integers(0, len(domains), documents)
     is_tail = label % 2 == 0

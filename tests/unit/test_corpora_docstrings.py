@@ -25,6 +25,7 @@ pytestmark = pytest.mark.unit
         ("Do it.\n:param path: where", "Do it."),
         ("Parameters\n----------\nx : int", None),
         ("Compute it.\nParameters\n----------\nx : int", "Compute it."),
+        ("Compute it.\nDetails\n-------\nThey are many.", "Compute it."),
         (">>> 1 + 1\n2", None),
         (".. deprecated:: 3.1", None),
         ("=====\nQueues\n=====\n\nA thread-safe queue.", "A thread-safe queue."),

@@ -100,6 +100,8 @@ def test_a_sample_is_nested_and_ignores_what_it_left_out() -> None:
     assert len(small) <= 400
     # a label that is too small at 400 may be large enough at 600, never the other way round
     assert small <= large
+    reseeded = study(max_documents=400, min_label_documents=5).model_copy(update={"seed": 8})
+    assert set(build_real_documents(raw(rows()), reseeded)["doc_id"].to_pylist()) != small
 
 
 def test_the_tail_comes_from_training_documents() -> None:

@@ -49,7 +49,7 @@ def test_without_validation_none_is_held_back() -> None:
     [
         ({"a": 85, "b": 10, "c": 5}, 0.15, ["c", "b"]),  # exactly the share is within it
         ({"a": 84, "b": 11, "c": 5}, 0.15, ["c"]),
-        ({"a": 90, "d": 5, "c": 5}, 0.07, ["c"]),  # ties by name
+        ({"a": 90, "by": 5, "cx": 5}, 0.07, ["by"]),  # ties by name
         ({"a": 50, "b": 50}, 0.4, []),
         ({"a": 94, "b": 1, "c": 2, "d": 3}, 0.04, ["b", "c"]),
     ],

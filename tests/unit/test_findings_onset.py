@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from smc_dagster.findings.onset import compare, find_onset, knee_found
+from smc_dagster.findings.onset import compare, find_onset, knee_found, without_proof
 
 pytestmark = pytest.mark.unit
 
@@ -80,6 +80,15 @@ def test_too_few_data_say_so(shares, replicates):
     found = find_onset(curves(lambda x: -0.5 * x, 0.001, replicates, shares=shares)[0], shares, 0.95, 1)
     assert found.status == "insufficient_data"
     assert "needed" in found.note
+
+
+def test_a_knee_without_a_proven_loss_is_no_decline():
+    found = find_onset(curves(lambda x: -0.06 * (x > 0.35), 0.004)[0], SHARES, 0.95, 1)
+    told = without_proof(found)
+    assert (told.status, told.knot, told.low, told.high) == ("no_decline", None, None, None)
+    assert found.note in told.note
+    few = find_onset(curves(lambda x: 0 * x, 0.004)[0][:2], SHARES, 0.95, 1)
+    assert without_proof(few) == few
 
 
 def test_incomplete_replicates_do_not_count():

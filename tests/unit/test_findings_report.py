@@ -100,7 +100,7 @@ def test_a_study_with_one_arm_still_has_a_page(tmp_path):
     assert Tags(found).open == []
 
 
-def test_plots_have_no_date_and_read_no_markup(page):
+def test_plots_are_svg_without_a_date(page):
     images = re.findall(r"data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)", page)
     for one in images:
         svg = base64.b64decode(one).decode()

@@ -1,4 +1,3 @@
--- depends_on: {{ ref('mixture_documents') }}
 -- what lies on disk, whichever process wrote it: the data tests judge this, not the query that made it
 select
     written.*,
@@ -8,6 +7,6 @@ select
     arms.pool,
     arms.strictness,
     provenance.is_synthetic
-from read_parquet({{ written_files('mixture_documents') }}, hive_partitioning = false) as written
+from {{ written(ref('mixture_documents')) }} as written
 left join {{ ref('stg_arms') }} as arms using (arm)
 left join {{ ref('stg_provenance') }} as provenance using (provenance)
