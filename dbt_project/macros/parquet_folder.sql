@@ -1,38 +1,41 @@
 {#
-  A mart as a folder of Parquet below SMC_MIXING, partitioned in Hive's way, with a view over it.
+  A mart as Parquet below SMC_MIXING, one file a partition in a folder of its own, with a view over them.
 
   dbt-duckdb's own `external` first makes the whole result a table in memory, and writes one row of nulls where it is
-  empty. This streams the query to disk and writes nothing where there is nothing. The order of rows in a file means
-  nothing: a mixture row says its slot.
+  empty. This writes one partition after the other in little memory, at less than half the cost of DuckDB's partitioned
+  COPY, and no file where there are no rows. The folders are made by the launch, as DuckDB makes none for a single file.
+  The order of rows in a file means nothing: a mixture row says its slot.
 
   Config:
-    partition_by  columns that name folders, outermost first; they stay out of the files
-    one_by_one    a model whose rows give the values of the first of these columns (numbers): its folders are then written
-                  one after the other, so that memory holds the open files of one of them only
+    partitions  model whose rows say which partitions there are
+    keys        columns of it and of the mart that pick a partition: numbers, so that DuckDB can skip the rest
+    folders     columns of it that name the folders, outermost first
 #}
 {% materialization parquet_folder, adapter='duckdb' %}
   {%- set target = this.incorporate(type='view') -%}
   {%- set folder = folder_from('SMC_MIXING') ~ '/' ~ model['name'] -%}
-  {%- set partition_by = config.require('partition_by') -%}
-  {%- set one_by_one = config.get('one_by_one') -%}
+  {%- set keys = config.require('keys') -%}
+  {%- set folders = config.require('folders') -%}
 
   {{ run_hooks(pre_hooks, inside_transaction=False) }}
   {{ run_hooks(pre_hooks, inside_transaction=True) }}
 
-  {%- set options = '(format parquet, compression zstd, compression_level 1, overwrite true, partition_by (' -%}
-  {% if one_by_one %}
-    {%- set first, rest = partition_by[0], partition_by[1:] -%}
-    {%- for row in run_query('select distinct ' ~ first ~ ' from ' ~ ref(one_by_one) ~ ' order by all').rows %}
-      {% call statement('write') -%}
-        copy (select * exclude ({{ first }}) from ({{ sql }}) where {{ first }} = {{ row[0] | int }})
-        to {{ literal(folder ~ '/' ~ first ~ '=' ~ row[0] | int) }} {{ options }}{{ rest | join(', ') }}))
-      {%- endcall %}
-    {% endfor %}
-  {% else %}
+  {%- set names = (keys + folders) | unique | join(', ') -%}
+  {%- set partitions = 'select distinct ' ~ names ~ ' from ' ~ ref(config.require('partitions')) ~ ' order by all' -%}
+  {%- for row in run_query(partitions).rows %}
+    {%- set values = row.dict() -%}
+    {%- set path = namespace(text=folder) -%}
+    {%- for name in folders %}{% set path.text = path.text ~ '/' ~ name ~ '=' ~ values[name] %}{% endfor -%}
     {% call statement('write') -%}
-      copy ({{ sql }}) to {{ literal(folder) }} {{ options }}{{ partition_by | join(', ') }}))
+      copy (
+        select * exclude ({{ keys | join(', ') }})
+        from ({{ sql }})
+        where {% for key in keys %}{{ key }} = {{ values[key] | int }}{{ ' and ' if not loop.last }}{% endfor %}
+      )
+      to {{ literal(path.text ~ '/data.parquet') }}
+      (format parquet, compression zstd, compression_level 1, write_empty_file false)
     {%- endcall %}
-  {% endif %}
+  {%- endfor %}
 
   {%- set files = run_query('select count(*) from glob(' ~ written_files(model['name']) ~ ')').rows[0][0] -%}
   {% call statement('main') -%}
@@ -40,7 +43,7 @@
     {% if files > 0 -%}
       select * from read_parquet({{ written_files(model['name']) }}, hive_partitioning = false)
     {%- else -%}
-      select * exclude ({{ partition_by | join(', ') }}) from ({{ sql }}) where false
+      select * exclude ({{ keys | join(', ') }}) from ({{ sql }}) where false
     {%- endif %}
   {%- endcall %}
 

@@ -39,7 +39,7 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
         ],
     )
     def raw_documents(context: dg.AssetExecutionContext, smc: StudyResource) -> dg.MaterializeResult:
-        """One day's documents as they came, after the contract; what breaks it lies in `quarantine`, with the reason."""
+        """One day's documents as they came, after the contract; what breaks it lies in `quarantine` with a reason."""
         bench = smc.open()
         day = context.partition_key
         read = ingest(bench.study, day, landing_of(study))

@@ -119,7 +119,6 @@ def prepare(study: Study, lake: Lake, arms: list[Arm], lineage: Lineage, folder:
     folder.mkdir(parents=True, exist_ok=True)
     for table in (MIXTURE_DOCUMENTS, MIXTURE_COMPOSITION):
         shutil.rmtree(folder / table.name, ignore_errors=True)
-        (folder / table.name).mkdir()
     pools = sorted({arm.series.pool for arm in arms if arm.series.pool is not None})
     needed: list[tuple[TableSpec, str | None]] = [(REAL_DOCUMENTS, None)]
     needed += [(table, pool) for pool in pools for table in (SYNTHETIC_DOCUMENTS, SYNTHETIC_SCORES)]
@@ -155,7 +154,13 @@ def prepare(study: Study, lake: Lake, arms: list[Arm], lineage: Lineage, folder:
         "DO_NOT_TRACK": "1",
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
-    return Launch(folder, env, tuple(arms))
+    ready = Launch(folder, env, tuple(arms))
+    # DuckDB makes no folder for a single file
+    for arm in arms:
+        ready.output(MIXTURE_COMPOSITION, arm).mkdir(parents=True)
+        for name in domains:
+            (ready.output(MIXTURE_DOCUMENTS, arm) / f"domain_slug={slug(name)}").mkdir(parents=True)
+    return ready
 
 
 def publish(launch: Launch, lake: Lake, lineage: Lineage) -> dict[str, MixtureSummary]:

@@ -1,4 +1,4 @@
-{{ config(partition_by=['arm_no']) }}
+{{ config(partitions='int_quotas', keys=['arm_no'], folders=['arm_no']) }}
 
 select
     arm_no,

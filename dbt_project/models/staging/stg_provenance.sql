@@ -1,3 +1,6 @@
+-- few rows that every later query joins
+{{ config(materialized='table') }}
+
 select
     grade,
     provenance,

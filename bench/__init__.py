@@ -1,0 +1,1 @@
+"""Measurements: `make bench`. Not tests: they take minutes and their figures are read, not asserted."""

@@ -1,0 +1,124 @@
+"""The lake: whole or not at all, whose it is, and the fingerprint that readers check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from smc_dagster.errors import LakeError, StaleInputError
+from smc_dagster.lake import Fingerprint, Lake, slug
+from smc_dagster.tables import ARM_METRICS, HEADLINE, MIXTURE_DOCUMENTS, REALITY_ANCHORS
+
+ONE = Fingerprint("reality_anchors", "part", "1", {"real_documents": "abc"}, 7)
+TWO = Fingerprint("reality_anchors", "part", "2", {"real_documents": "abc"}, 7)
+ROWS = pa.table({"version": ["v1"], "doc_id": ["a"], "slice": ["rare"], "distance": pa.array([0.5], pa.float32())})
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "lake", "one")
+
+
+def test_what_is_written_is_read_back_with_its_fingerprint(lake: Lake) -> None:
+    lake.write(REALITY_ANCHORS, ROWS, ONE)
+    assert lake.read(REALITY_ANCHORS, expect=ONE.digest).to_pylist() == ROWS.to_pylist()
+    assert lake.fingerprint(REALITY_ANCHORS) == ONE
+
+
+def test_another_fingerprint_is_refused(lake: Lake) -> None:
+    lake.write(REALITY_ANCHORS, ROWS, ONE)
+    with pytest.raises(StaleInputError, match=TWO.digest):
+        lake.read(REALITY_ANCHORS, expect=TWO.digest)
+
+
+def test_a_missing_table_names_itself(lake: Lake) -> None:
+    with pytest.raises(StaleInputError, match="headline is not in the lake"):
+        lake.read(HEADLINE)
+
+
+def test_an_error_while_writing_leaves_the_old_table(lake: Lake) -> None:
+    lake.write(REALITY_ANCHORS, ROWS, ONE)
+
+    def two_pieces() -> None:
+        with lake.writing_batches(REALITY_ANCHORS, TWO) as append:
+            append(ROWS)
+            append(ROWS.drop(["slice"]))
+
+    with pytest.raises(LakeError, match="columns missing"):
+        two_pieces()
+    assert lake.fingerprint(REALITY_ANCHORS) == ONE
+    assert [path.name for path in Path(lake.root).rglob("*") if path.is_file()] == ["data.parquet"]
+
+
+def test_a_null_where_a_value_is_required(lake: Lake) -> None:
+    from smc_dagster.tables import SYNTHETIC_PROFILE
+
+    row = {"pool": None, "domain": "*", "measure": "m", "value": 1.0, "reference": 1.0, "n": 1}
+    with pytest.raises(LakeError, match="'pool' with null"):
+        lake.write(SYNTHETIC_PROFILE, pa.Table.from_pylist([row], schema=SYNTHETIC_PROFILE.schema), ONE, "p")
+
+
+def test_a_damaged_file_is_named(lake: Lake) -> None:
+    path = Path(lake.write(REALITY_ANCHORS, ROWS, ONE))
+    path.write_bytes(path.read_bytes()[:50])
+    assert lake.fingerprint(REALITY_ANCHORS) is None
+    with pytest.raises(LakeError, match="damaged"):
+        lake.read(REALITY_ANCHORS)
+
+
+def test_a_lake_belongs_to_one_study(lake: Lake) -> None:
+    lake.claim()
+    lake.claim()
+    with pytest.raises(LakeError, match="written by study `one`, not `two`"):
+        Lake(lake.root, "two").claim()
+
+
+def test_a_folder_with_other_files_is_not_claimed(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(LakeError, match="not a lake"):
+        Lake(tmp_path, "one").claim()
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_published_folder_replaces_the_old_one_by_its_pointer(lake: Lake, tmp_path: Path) -> None:
+    def folder(name: str, rows: int) -> Path:
+        where = tmp_path / name / "domain=x"
+        where.mkdir(parents=True)
+        table = pa.Table.from_pylist([{"doc_id": str(i)} for i in range(rows)], schema=MIXTURE_DOCUMENTS.schema)
+        pq.write_table(table, where / "data_0.parquet")
+        return tmp_path / name
+
+    lake.publish_folder(MIXTURE_DOCUMENTS, folder("first", 2), ONE, "arm@00")
+    assert lake.rows(MIXTURE_DOCUMENTS, "arm@00") == 2
+    lake.publish_folder(MIXTURE_DOCUMENTS, folder("second", 3), TWO, "arm@00")
+    assert lake.read(MIXTURE_DOCUMENTS, "arm@00", columns=["doc_id"]).num_rows == 3
+    assert lake.fingerprint(MIXTURE_DOCUMENTS, "arm@00") == TWO
+    assert len(list(Path(lake.root).rglob("*.parquet"))) == 1
+    assert lake.partitions(MIXTURE_DOCUMENTS) == ["arm@00"]
+
+
+@pytest.mark.parametrize("name", ["../../etc", "'; drop table x", "a/b", "", "Ünïcode 🎉", "..", "A" * 300])
+def test_hostile_names_stay_inside_the_lake(lake: Lake, name: str) -> None:
+    assert "/" not in slug(name)
+    assert ".." not in slug(name)
+    row = {"arm": name, "metric": "m", "value": 1.0}
+    path = lake.write(ARM_METRICS, pa.Table.from_pylist([row], schema=ARM_METRICS.schema), ONE, name)
+    assert Path(path).resolve().is_relative_to(Path(lake.root).resolve())
+    assert lake.read(ARM_METRICS, name)["arm"].to_pylist() == [name]
+
+
+def test_slugs_of_different_names_differ() -> None:
+    names = ["a b", "a-b", "a_b", "A b", "a  b"]
+    assert len({slug(name) for name in names}) == len(names)
+
+
+def test_another_file_system(tmp_path: Path) -> None:
+    lake = Lake("memory://lake-test", "one")
+    lake.claim()
+    lake.write(REALITY_ANCHORS, ROWS, ONE)
+    assert lake.read(REALITY_ANCHORS, expect=ONE.digest).num_rows == 1
+    with pytest.raises(LakeError, match="not `two`"):
+        Lake("memory://lake-test", "two").claim()

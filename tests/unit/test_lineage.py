@@ -1,0 +1,77 @@
+"""Lineage: what a change makes stale, and what it leaves alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from smc_dagster.lake import Lake
+from smc_dagster.lineage import CODE_VERSIONS, Lineage
+from smc_dagster.study import Study, load_study
+
+STRICTNESS = {"off": "0", "weak": "1", "medium": "2", "strong": "3"}
+STUDY = load_study("default")
+# one partition of each table, where it has partitions
+ARM = "templated_filtered@30"
+PARTITIONS = {"synthetic": "templated", "drift": "templated"} | dict.fromkeys(
+    ("mixture", "checkpoints", "predictions", "arm_metrics"), ARM
+)
+TABLES = [name for name in CODE_VERSIONS if name not in ("raw_documents", "study_report", "headline")]
+TABLES = [name for name in TABLES if name not in ("collapse_onset", "safe_shares", "mitigation_effects")]
+
+
+def due(tmp_path: Path, study: Study = STUDY, **given: object) -> dict[str, str]:
+    settings = {"caps": "c", "strictness": STRICTNESS, "mixture_code": "m", "encoder": "e"} | given
+    lineage = Lineage(study, Lake(tmp_path, "default"), **settings)
+    found = {}
+    for name in TABLES:
+        partition = next((key for start, key in PARTITIONS.items() if name.startswith(start)), None)
+        found[name] = lineage.due(name, partition).digest
+    return found
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    return {name for name in before if before[name] != after[name]}
+
+
+TRAINED = {"checkpoints", "predictions", "arm_metrics"}
+MIXED = {"mixture_documents", "mixture_composition"} | TRAINED
+EMBEDDED = {"real_embeddings", "reality_anchors", "synthetic_embeddings", "synthetic_profile", "drift"}
+
+
+@pytest.mark.parametrize(
+    ("given", "stale"),
+    [
+        ({"caps": "other"}, MIXED),
+        ({"strictness": STRICTNESS | {"medium": "9"}}, MIXED),
+        ({"strictness": STRICTNESS | {"strong": "9"}}, set()),
+        ({"mixture_code": "other"}, MIXED),
+        ({"encoder": "other"}, EMBEDDED | TRAINED),
+    ],
+)
+def test_what_a_change_outside_the_study_makes_stale(tmp_path: Path, given: dict, stale: set[str]) -> None:
+    assert changed(due(tmp_path), due(tmp_path, **given)) == stale
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "stale"),
+    [
+        ("training", "steps", 5, TRAINED),
+        ("evaluation", "null_draws", 50, {"arm_metrics"}),
+        ("findings", "margin", 0.1, set()),
+        ("split", "test", 0.1, set(TABLES)),
+    ],
+)
+def test_what_a_change_of_the_study_makes_stale(
+    tmp_path: Path, section: str, key: str, value: object, stale: set[str]
+) -> None:
+    spoken = STUDY.model_dump(mode="json")
+    spoken[section][key] = value
+    assert changed(due(tmp_path), due(tmp_path, Study.model_validate(spoken))) == stale
+
+
+def test_a_new_series_leaves_the_arms_that_are_there(tmp_path: Path) -> None:
+    spoken = STUDY.model_dump(mode="json")
+    spoken["series"].append({"name": "more", "pool": "sampled"})
+    assert changed(due(tmp_path), due(tmp_path, Study.model_validate(spoken))) == set()

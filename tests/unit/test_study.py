@@ -1,0 +1,84 @@
+"""The study file: what it may say, what follows from it, and how a mistake is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from smc_dagster.errors import StudyError
+from smc_dagster.study import Study, arm_key, load_study, shipped_studies
+
+TINY = yaml.safe_load(shipped_studies()["tiny"].read_text())
+
+
+def write(tmp_path: Path, **changes: object) -> str:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(TINY | changes))
+    return str(path)
+
+
+@pytest.mark.parametrize("name", sorted(shipped_studies()))
+def test_shipped_studies_load(name: str) -> None:
+    study = load_study(name)
+    assert study.name == name
+    assert len(study.arms) == len(study.series) * len(study.shares)
+
+
+def test_the_default_study_is_as_large_as_asked() -> None:
+    study = load_study("default")
+    assert len(study.series) >= 4
+    assert study.shares == [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    assert study.replicates >= 5
+
+
+@pytest.mark.parametrize(
+    ("share", "key"), [(0, "a@00"), (0.05, "a@05"), (0.3, "a@30"), (0.325, "a@32.5"), (1, "a@100"), (0.1 + 0.2, "a@30")]
+)
+def test_arm_keys(share: float, key: str) -> None:
+    assert arm_key("a", share) == key
+
+
+def test_globs_choose_arms() -> None:
+    study = load_study("tiny")
+    assert [arm.key for arm in study.select_arms("*@00")] == ["templated@00", "real_dropped@00"]
+    assert len(study.select_arms("templated@*, real_dropped@30")) == 4
+    with pytest.raises(StudyError, match="no arm of study `tiny` matches `x\\*`"):
+        study.select_arms("x*")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seeed": 1}, "`seeed`: unknown key; allowed here: .*seed"),
+        ({"training": {"step": 5}}, "`training.step`: unknown key; allowed here: .*steps"),
+        ({"series": [{"name": "a", "pol": "templated"}]}, "unknown key; allowed here: caps, composition, name, pool"),
+        ({"shares": [0, 1.2]}, "share 1.2 is outside 0-1"),
+        ({"shares": [0, 0.3, 0.3]}, "a share is given twice"),
+        ({"shares": [0, "much"]}, "`shares.1`.*'much'"),
+        ({"replicates": 0}, "`replicates`.*given: 0"),
+        ({"series": [{"name": "a", "pool": "nosuch"}]}, "names pool `nosuch`; pools are"),
+        ({"series": [{"name": "a", "composition": "drop", "pool": "templated"}]}, "`drop` takes no pool"),
+        ({"series": [{"name": "a"}]}, "`replace` needs a pool"),
+        ({"series": [{"name": "a", "pool": "templated", "composition": "swap"}]}, "'replace' or 'drop'.*'swap'"),
+        ({"name": "../up"}, "`name`.*'../up'"),
+        ({"split": {"test": 0.6, "anchor_eval": 0.3}}, "leave at least 0.2 for training"),
+    ],
+)
+def test_a_mistake_names_the_key_and_what_is_allowed(tmp_path: Path, changes: dict, words: str) -> None:
+    with pytest.raises(StudyError, match=words) as raised:
+        load_study(write(tmp_path, **changes))
+    assert "mine.yaml" in str(raised.value)
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    study = load_study(write(tmp_path, corpus={"source": {"kind": "files", "path": "texts"}}))
+    assert study.corpus.source.kind == "files"
+    assert study.corpus.source.path == str((tmp_path / "texts").resolve())
+
+
+def test_the_digest_is_of_what_is_said() -> None:
+    one, two = Study.model_validate(TINY), Study.model_validate(TINY | {"seed": 8})
+    assert one.digest == Study.model_validate(dict(reversed(TINY.items()))).digest
+    assert one.digest != two.digest
