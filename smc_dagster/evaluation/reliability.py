@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from smc_dagster.evaluation.calibration import equal_mass_bins, equal_width_bins
 
@@ -52,23 +50,3 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = 15, sch
         accuracy=np.add.reduceat(correct[order].astype(np.float64), starts) / n,
         n=n,
     )
-
-
-def reliability_of(
-    predictions: pa.Table, slice_name: str, *, tail: bool | None = None, bins: int = 15, scheme: str = "mass"
-) -> Reliability:
-    """Reliability of one arm on a slice, its replicates pooled.
-
-    Args:
-        predictions: PREDICTIONS of one arm.
-        slice_name: `test`, `rare` or `atypical`.
-        tail: tail labels only (True), head labels only (False), or both (None).
-    """
-    keep = pc.equal(predictions["slice"], slice_name)
-    if tail is not None:
-        keep = pc.and_(keep, pc.equal(predictions["is_tail"], tail))
-    rows = predictions.select(["replicate", "doc_id", "label", "predicted", "confidence"]).filter(keep)
-    # a fixed order, so that sums do not depend on how the rows came
-    rows = rows.sort_by([("replicate", "ascending"), ("doc_id", "ascending")])
-    correct = pc.equal(rows["label"], rows["predicted"]).to_numpy().astype(np.float64)
-    return reliability(rows["confidence"].to_numpy(), correct, bins, scheme)

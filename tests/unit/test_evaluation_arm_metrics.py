@@ -14,7 +14,6 @@ from smc_dagster.errors import StaleInputError
 from smc_dagster.evaluation.arm_metrics import arm_metrics
 from smc_dagster.evaluation.calibration import ece
 from smc_dagster.evaluation.metrics import METRICS
-from smc_dagster.evaluation.reliability import reliability_of
 from smc_dagster.study import Arm, Evaluation, Series
 from smc_dagster.tables import ARM_METRICS, PREDICTIONS
 
@@ -201,16 +200,3 @@ def test_predictions_of_another_arm_are_refused() -> None:
         arm_metrics(_table([r | {"arm": "drop@40"} for r in rows]), ARM, BUDGET, Evaluation(), 1)
     with pytest.raises(StaleInputError):
         arm_metrics(_table([]), ARM, BUDGET, Evaluation(), 1)
-
-
-def test_reliability_pools_replicates() -> None:
-    rows = _predictions({"test": 100, "rare": 10})
-    found = reliability_of(_table(rows), "test")
-    own = [r for r in rows if r["slice"] == "test"]
-    assert found.n.sum() == 200
-    assert found.n @ found.confidence == pytest.approx(sum(r["confidence"] for r in own), rel=1e-6)
-    tail = reliability_of(_table(rows), "test", tail=True)
-    assert tail.n.sum() == sum(r["is_tail"] for r in own)
-    head = reliability_of(_table(rows), "test", tail=False)
-    assert tail.n.sum() + head.n.sum() == 200
-    assert reliability_of(_table(rows), "atypical").n.sum() == 0
