@@ -43,7 +43,7 @@ def build_defs(study: str | None = None, lake: str | None = None) -> dg.Definiti
     return dg.Definitions(
         assets=[one for stage in stages for one in stage.assets(opened)],
         asset_checks=checks.checks(opened),
-        jobs=jobs.jobs(opened),
+        jobs=jobs.jobs(),
         schedules=automation.schedules(),
         sensors=automation.sensors(opened),
         resources={"smc": StudyResource(study=reference, lake=lake or places.lake_root(opened.name))},

@@ -279,11 +279,13 @@ class Lake:
         pointer = self._pointer(spec, partition)
         parent = self.table_path(spec, partition).rsplit("/", 1)[0]
         wanted = columns or spec.schema.names
-        parts = []
+        schema = pa.schema([spec.schema.field(name) for name in wanted])
+        parts = [schema.empty_table()]
         for name in pointer["files"]:
             with self.fs.open(f"{parent}/{pointer['version']}/{name}", "rb") as file:
-                parts.append(pq.read_table(file, columns=wanted))
-        return pa.concat_tables(parts) if parts else pa.schema([spec.schema.field(c) for c in wanted]).empty_table()
+                # DuckDB marks a column without nulls as required, and such parts do not join with others
+                parts.append(pq.read_table(file, columns=wanted).cast(schema))
+        return pa.concat_tables(parts)
 
     def read_many(self, spec: TableSpec, partitions: Iterable[str], columns: list[str] | None = None) -> pa.Table:
         """Read several partitions as one table, in the order given."""

@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import dagster as dg
 
-from smc_dagster.defs.partitions import DAYS, arm_partitions, pool_partitions
-from smc_dagster.study import Study
-
 # the work of `smc study run`, in order: one job for each kind of partition
 INGEST, CORPUS, POOLS, ARMS, REFRESH = "ingest", "corpus", "pools", "arms", "refresh_findings"
 
 
-def jobs(study: Study) -> list[dg.UnresolvedAssetJobDefinition]:
+def jobs() -> list[dg.UnresolvedAssetJobDefinition]:
     """Every job of the code location."""
     groups = dg.AssetSelection.groups
     by_pool = dg.AssetSelection.assets(
@@ -24,7 +21,6 @@ def jobs(study: Study) -> list[dg.UnresolvedAssetJobDefinition]:
         dg.define_asset_job(
             INGEST,
             selection=dg.AssetSelection.assets("raw_documents"),
-            partitions_def=DAYS,
             description="Read one day's documents, check the contract, quarantine what breaks it.",
         ),
         dg.define_asset_job(
@@ -35,13 +31,11 @@ def jobs(study: Study) -> list[dg.UnresolvedAssetJobDefinition]:
         dg.define_asset_job(
             POOLS,
             selection=by_pool,
-            partitions_def=pool_partitions(study),
             description="Make and judge the synthetic pools.",
         ),
         dg.define_asset_job(
             ARMS,
             selection=groups("mixtures", "training", "evaluation"),
-            partitions_def=arm_partitions(study),
             description="Mix, train, predict and measure arms.",
         ),
         dg.define_asset_job(

@@ -30,7 +30,8 @@ PUBLISHED = ("mixture_documents", "mixture_composition")
 READS = {
     "stg_real_documents": ["real_documents"],
     "stg_evaluation_documents": ["real_documents"],
-    "stg_synthetic_documents": ["synthetic_documents", "synthetic_scores"],
+    "stg_synthetic_documents": ["synthetic_documents"],
+    "stg_synthetic_scores": ["synthetic_scores"],
 }
 BY_POOL = {"synthetic_documents", "synthetic_scores"}
 

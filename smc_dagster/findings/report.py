@@ -28,7 +28,7 @@ from smc_dagster.tables import SYNTHETIC_PROFILE
 
 BUDGET_WORDS = {"steps": "optimiser steps", "examples_seen": "examples seen", "flops": "FLOPs"}
 CAPTIONS = {
-    "rare_recall": "Mean over the rare labels of the share of their documents found, on the anchor slice `rare`.",
+    "rare_recall": "Mean over the rare labels of the share of their documents found, on the anchor slice “rare”.",
     "confidence": "Mean probability of the predicted label, on the natural test split.",
     "ece": "Equal-mass, top-label, on the natural test split; 0 is perfect, but a perfect model shows noise.",
 }

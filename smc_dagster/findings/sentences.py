@@ -48,13 +48,15 @@ def figure(measure: str, value: float | None) -> str:
 def answer(study: Study, headline: pa.Table, onset: pa.Table) -> str:
     """The answer in a few sentences: onset first, then the loss of rare cases, then the tally of verdicts.
 
-    The control series says what losing real rows does and is left out of all but its own sentence.
+    The control series says what losing real rows does; it has its own sentence and no part in the others.
     """
     controls = {series.name for series in study.series if series.composition is Composition.DROP}
-    rows = [row for row in headline.to_pylist() if row["series"] not in controls]
+    every = headline.to_pylist()
+    rows = [row for row in every if row["series"] not in controls]
     if not rows:
         return "Too few arms have results for an answer: each series needs its 0 % arm and at least one more."
-    return " ".join([_onsets(onset, controls), _losses(rows), _tally(rows)])
+    parts = [_onsets(onset, controls), _losses(rows), *_control(every, controls), _tally(rows)]
+    return " ".join(parts)
 
 
 def _onsets(onset: pa.Table, controls: set[str]) -> str:
@@ -89,6 +91,16 @@ def _losses(rows: list[dict]) -> str:
         f"At the largest share, rare-case recall fell in {len(proven)} of {len(losses)} synthetic series; "
         f"most in {worst['series']}, {tell} at {share(worst['share'])}."
     )
+
+
+def _control(rows: list[dict], controls: set[str]) -> list[str]:
+    """What the same real rows cost when nothing comes in their place: without it a loss is blamed on synthetic text."""
+    return [
+        f"With the same real rows left out and nothing in their place ({row['series']}), it changed by "
+        f"{percent(row['estimate'])} ({percent(row['low'])} to {percent(row['high'])})."
+        for row in rows
+        if row["series"] in controls and row["measure"] == "rare_recall"
+    ]
 
 
 def _tally(rows: list[dict]) -> str:

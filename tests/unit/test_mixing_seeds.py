@@ -8,7 +8,7 @@ import pytest
 
 from smc_dagster.errors import CapsError
 from smc_dagster.mixing import seeds
-from smc_dagster.study import Study
+from smc_dagster.study import Study, load_study
 
 pytestmark = pytest.mark.unit
 
@@ -128,6 +128,12 @@ def test_the_shipped_seeds_are_sound() -> None:
     for milder, stricter in zip(list(levels.values())[1:], list(levels.values())[2:], strict=False):
         assert (stricter.max_contamination or 2) <= (milder.max_contamination or 2)
         assert stricter.cluster_exponent >= milder.cluster_exponent
+
+
+def test_the_shipped_caps_name_the_default_studys_domains() -> None:
+    source = load_study("default").corpus.source
+    assert source.kind == "docstrings"
+    assert set(seeds.read_caps().of("default")) == {"*", *source.packages}
 
 
 @pytest.fixture
