@@ -5,7 +5,6 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 MANIFEST := dbt_project/target/manifest.json
 DBT_FILES := $(shell find dbt_project -type f \( -name '*.sql' -o -name '*.yml' -o -name '*.csv' \) -not -path '*/target/*')
-DATA := $(CURDIR)/data
 
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DO_NOT_TRACK := 1
@@ -29,12 +28,8 @@ demo: setup
 	$(BIN)/smc study run --study $(STUDY)
 	$(BIN)/smc findings --study $(STUDY)
 
-# the reports are served beside Dagster, as a browser follows no file:// link from its pages
 dev: setup
-	@trap 'kill 0' EXIT INT TERM; \
-	$(BIN)/python -m http.server 3001 --bind 127.0.0.1 --directory $(DATA)/lake/$(STUDY) > /dev/null 2>&1 & \
-	SMC_STUDY=$(STUDY) DAGSTER_HOME=$(DATA)/dagster_home/$(STUDY) PATH="$(CURDIR)/$(BIN):$$PATH" \
-	$(BIN)/dagster dev --workspace workspace.yaml --host 127.0.0.1 --port 3000
+	$(BIN)/smc dev --study $(STUDY)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

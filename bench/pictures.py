@@ -63,10 +63,10 @@ def main() -> int:
             for group in GROUPS:
                 page.locator("foreignObject, svg").get_by_text(group, exact=True).first.click()
                 page.wait_for_timeout(1500)
-            # the whole graph in view
-            page.mouse.move(1200, 600)
-            page.mouse.wheel(0, 4000)
-            page.wait_for_timeout(2500)
+                # an opened group fills the view: bring the whole graph back
+                page.mouse.move(1200, 600)
+                page.mouse.wheel(0, 4000)
+                page.wait_for_timeout(1500)
             page.screenshot(path=PICTURES / "asset_graph.png")
             page = browser.new_page(viewport={"width": 1100, "height": 1500})
             page.goto(f"file://{report}")

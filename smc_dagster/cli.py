@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,8 +18,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from smc_dagster import places
 from smc_dagster.errors import LakeError, SmcError
-from smc_dagster.study import shipped_studies
+from smc_dagster.study import shipped_studies, study_path
 from smc_dagster.workbench import Workbench, open_workbench, study_reference
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -36,10 +39,15 @@ err = Console(stderr=True)
 
 def _open(study: str | None, lake: str | None, *, claim: bool = False) -> Workbench:
     # assets are loaded for the study and the lake of this process
-    os.environ["SMC_STUDY"] = study or study_reference()
+    os.environ["SMC_STUDY"] = _absolute(study or study_reference())
     if lake:
         os.environ["SMC_LAKE"] = lake
     return open_workbench(os.environ["SMC_STUDY"], lake, claim=claim)
+
+
+def _absolute(study: str) -> str:
+    """A study file by its full path, as processes that we start work elsewhere; a shipped name as it is."""
+    return study if study in shipped_studies() else str(study_path(study).absolute())
 
 
 def _show(payload: Any, as_json: bool, *tables: Table) -> None:
@@ -216,6 +224,35 @@ def init(study: StudyOption = None, as_json: JsonOption = False) -> None:
 
     home = ready_home(load_study(study).name)
     _show({"dagster_home": str(home)}, as_json, _table("Instance", [{"dagster_home": str(home)}]))
+
+
+@app.command()
+def dev(
+    study: StudyOption = None,
+    port: Annotated[int, typer.Option(help="Port of Dagster's UI.")] = 3000,
+    files_port: Annotated[int, typer.Option(help="Port that serves the reports.")] = 3001,
+) -> None:
+    """Dagster's UI and daemon for a study, and its reports, all on loopback."""
+    from smc_dagster.defs.instance import ready_home
+
+    bench = _open(study, None)
+    ready_home(bench.study.name)
+    scripts = str(Path(sys.executable).parent)
+    os.environ["PATH"] = f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}"
+    os.environ["SMC_FILES_URL"] = f"http://127.0.0.1:{files_port}"
+    # a browser follows no file:// link from Dagster's pages, so the lake's files are served beside it
+    folder = bench.lake.place()
+    if bench.lake.is_local:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    files = [sys.executable, "-m", "http.server", str(files_port), "--bind", "127.0.0.1", "--directory", folder]
+    dagster = [f"{scripts}/dagster", "dev", "--workspace", str(places.CHECKOUT / "workspace.yaml")]
+    with subprocess.Popen(files, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as served:
+        try:
+            subprocess.run([*dagster, "--host", "127.0.0.1", "--port", str(port)], check=False)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            served.terminate()
 
 
 def _mendable(error: BaseException | None) -> SmcError | None:
