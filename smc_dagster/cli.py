@@ -136,6 +136,9 @@ def findings(study: StudyOption = None, lake: LakeOption = None, as_json: JsonOp
     shown = read_summary(bench.lake)
     if shown is None:
         raise LakeError(f"{bench.lake.root} holds no findings yet", "run `smc study run`")
+    due = bench.lineage.findings("study_report", [arm.key for arm in bench.fresh_arms()]).digest
+    if shown["fingerprint"] != due:
+        err.print("[yellow]these findings are older than what the study now asks for: run `smc study run`[/yellow]")
     if as_json:
         typer.echo(json.dumps(shown, indent=1, allow_nan=False))
         return

@@ -19,10 +19,11 @@ from smc_dagster import places, progress
 from smc_dagster.defs import metadata
 from smc_dagster.defs.partitions import ONE_RUN, arm_partitions, pool_to_arms
 from smc_dagster.defs.resources import StudyResource
+from smc_dagster.findings import plots
 from smc_dagster.lineage import CODE_VERSIONS
 from smc_dagster.mixing import dbt, folders, launch
 from smc_dagster.study import Study
-from smc_dagster.tables import TABLES
+from smc_dagster.tables import MIXTURE_COMPOSITION, TABLES
 
 GROUP = "mixtures"
 PUBLISHED = ("mixture_documents", "mixture_composition")
@@ -88,8 +89,14 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
                     context.add_asset_metadata(
                         metadata.of_table(bench, node["name"], key), asset_key=node["name"], partition_key=key
                     )
-            seconds = by_id[unique_id].seconds if unique_id in by_id else 0.0
-            yield dg.MaterializeResult(asset_key=node["name"], metadata={"seconds": seconds, "arms": len(keys)})
+            shown: dict[str, Any] = {
+                "seconds": by_id[unique_id].seconds if unique_id in by_id else 0.0,
+                "arms": len(keys),
+            }
+            if node["name"] == MIXTURE_COMPOSITION.name:
+                rows = bench.lake.read_many(MIXTURE_COMPOSITION, keys)
+                shown["composition"] = metadata.plot(plots.png_composition(rows), "real and synthetic rows by arm")
+            yield dg.MaterializeResult(asset_key=node["name"], metadata=shown)
 
     return [dbt_mixtures]
 

@@ -18,10 +18,9 @@ from smc_dagster.findings.effects import Effects
 from smc_dagster.findings.mitigation_effects import contrasts
 from smc_dagster.findings.panels import ece_draws, recall_draws
 from smc_dagster.findings.sentences import answer
-from smc_dagster.findings.store import load_findings
 from smc_dagster.findings.summary import summary
 from smc_dagster.lake import Fingerprint, Lake
-from smc_dagster.tables import COLLAPSE_ONSET, HEADLINE, MITIGATION_EFFECTS, PREDICTIONS, SAFE_SHARES
+from smc_dagster.tables import PREDICTIONS
 
 pytestmark = pytest.mark.unit
 STUDY = make_study()
@@ -207,11 +206,3 @@ def test_the_summary_has_the_promised_shape(drawn):
     assert all({"series", "domain", "measure", "status", "knot", "low", "high"} <= row.keys() for row in found["onset"])
     assert found["budget"] == {"steps": 600.0, "examples_seen": 76800.0, "flops": 1.2e12, "equal_for_all_arms": True}
     assert len(found["arms"]["counted"]) == 28
-
-
-def test_findings_come_back_from_the_lake_as_they_were(worlds, drawn, tmp_path):
-    shutil.copytree(worlds["knee"].root, tmp_path / "lake")
-    lake, found = Lake(tmp_path / "lake", STUDY.name), drawn["knee"]
-    for spec in (HEADLINE, COLLAPSE_ONSET, SAFE_SHARES, MITIGATION_EFFECTS):
-        lake.write(spec, found.tables[spec.name], Fingerprint(spec.name, "p", "1"))
-    assert summary(STUDY, load_findings(STUDY, lake), "abc") == summary(STUDY, found, "abc")
