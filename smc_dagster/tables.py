@@ -30,13 +30,15 @@ _DOCUMENT = [
 class TableSpec:
     """A table: its name, its schema, and the column whose value names a partition (None: one file).
 
-    A table with `folder` is many Parquet files below a version folder, as DuckDB writes them, published by a pointer.
+    A table with `folder` is many Parquet files below a version folder, as DuckDB writes them, published by a pointer;
+    its rows lie in no fixed order there, and are read in that of the columns `order`.
     """
 
     name: str
     schema: pa.Schema
     partition: str | None = None
     folder: bool = False
+    order: tuple[str, ...] = ()
 
 
 RAW_DOCUMENTS = TableSpec(
@@ -122,6 +124,7 @@ MIXTURE_DOCUMENTS = TableSpec(
     ),
     "arm",
     folder=True,
+    order=("replicate", "domain", "slot"),
 )
 MIXTURE_COMPOSITION = TableSpec(
     "mixture_composition",
