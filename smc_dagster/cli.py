@@ -150,6 +150,9 @@ def findings(study: StudyOption = None, lake: LakeOption = None, as_json: JsonOp
     out.print(_table("Onset", shown["onset"], ["series", "domain", "measure", "status", "knot", "low", "high"]))
     safe = [row for row in shown["safe_shares"] if row.get("status") != "insufficient_data"]
     out.print(_table("Safe shares", safe, ["series", "domain", "status", "share", "margin", "n"]))
+    if shown["provenance_thresholds"]:
+        columns = ["series", "synthetic_from", "share", "counted", "status", "knot", "low", "high", "safe_counted"]
+        out.print(_table("By what counts as synthetic", shown["provenance_thresholds"], columns))
     skipped = len(shown["safe_shares"]) - len(safe)
     if skipped:
         out.print(f"{skipped} more series and domains have too little data to say; `--json` lists them.")

@@ -16,6 +16,7 @@ import os
 import re
 import shutil
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -291,6 +292,30 @@ class Lake:
             # DuckDB sorts as it writes at a third more time: rows are put in order here instead
             whole = whole.sort_by([(name, "ascending") for name in spec.order])
         return whole.select(names)
+
+    def count_values(self, spec: TableSpec, partition: str | None, column: str) -> dict[str, int]:
+        """How often each value of a text column occurs, file by file, so that no more than one is in memory.
+
+        Raises:
+            StaleInputError: the table is missing.
+            LakeError: a file is damaged.
+        """
+        path = self.table_path(spec, partition)
+        if not self.fs.exists(path):
+            raise StaleInputError(f"{spec.name}[{partition}] is not in the lake", f"materialise {spec.name} first")
+        counts: Counter[str] = Counter()
+        try:
+            files = [path]
+            if spec.folder:
+                pointer, parent = self._pointer(spec, partition), path.rsplit("/", 1)[0]
+                files = [f"{parent}/{pointer['version']}/{name}" for name in pointer["files"]]
+            for name in files:
+                with self.fs.open(name, "rb") as file:
+                    for one in pq.read_table(file, columns=[column])[column].value_counts().to_pylist():
+                        counts[str(one["values"])] += one["counts"]
+        except (pa.ArrowInvalid, OSError, ValueError, KeyError) as error:
+            raise LakeError(f"{path} is damaged: {error}", f"materialise {spec.name} again") from error
+        return dict(counts)
 
     def read_many(self, spec: TableSpec, partitions: Iterable[str], columns: list[str] | None = None) -> pa.Table:
         """Read several partitions as one table, in the order given."""

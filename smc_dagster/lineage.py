@@ -39,6 +39,7 @@ CODE_VERSIONS = {
     "collapse_onset": "1",
     "safe_shares": "1",
     "mitigation_effects": "1",
+    "provenance_thresholds": "1",
     "study_report": "1",
 }
 
@@ -126,6 +127,7 @@ class Lineage:
             "split": study.split.model_dump(mode="json"),
             "tail": study.tail.model_dump(mode="json"),
             "screening": [study.screening.jaccard],
+            "synthetic_from": study.synthetic_from.value,
         }
         return part, {f"raw_documents#{i}": one for i, one in enumerate(digests)}
 

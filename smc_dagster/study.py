@@ -13,6 +13,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import cached_property
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -189,6 +190,9 @@ class Findings(Model):
     bootstrap_draws: int = Field(default=2000, ge=100)
     level: float = Field(default=0.95, gt=0.5, lt=1, description="coverage of every interval")
     margin: float = Field(default=0.02, gt=0, lt=1, description="tail recall that a safe share may lose")
+    synthetic_from: list[Provenance] = Field(
+        default_factory=list, description="further grades from which on text counts as synthetic, drawn side by side"
+    )
 
 
 class Arm(Model):
@@ -220,7 +224,9 @@ class Study(Model):
     split: Split = Split()
     tail: Tail = Tail()
     anchors: Anchors = Anchors()
-    synthetic_from: Provenance = Provenance.templated
+    synthetic_from: Provenance = Field(
+        default=Provenance.templated, description="pools lie at or above it, real documents below"
+    )
     pools: dict[Name, Pool] = Field(min_length=1)
     series: list[Series] = Field(min_length=1)
     shares: list[float] = Field(min_length=1)
@@ -242,6 +248,18 @@ class Study(Model):
         if 0.0 not in shares:
             raise ValueError("shares must hold 0: every effect is measured against the series' own 0 % arm")
         return sorted(shares)
+
+    @model_validator(mode="after")
+    def _thresholds_rise(self) -> Study:
+        grades = [self.synthetic_from, *self.findings.synthetic_from]
+        if self.synthetic_from is Provenance.human:
+            raise ValueError("synthetic_from: `human` would leave no real text; give `edited` or a later grade")
+        if any(later.grade <= earlier.grade for earlier, later in pairwise(grades)):
+            raise ValueError(
+                "findings.synthetic_from: grades must rise, each above synthetic_from "
+                f"(`{self.synthetic_from.value}`), by which mixtures go; the scale is {' < '.join(Provenance)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _names_agree(self) -> Study:

@@ -274,11 +274,34 @@ MITIGATION_EFFECTS = TableSpec(
     ),
 )
 
+PROVENANCE_THRESHOLDS = TableSpec(
+    "provenance_thresholds",
+    # one row a threshold and series; counted: share (0-1) of an arm's rows at or above the threshold
+    pa.schema(
+        [
+            ("synthetic_from", pa.string()),
+            ("series", pa.string()),
+            ("share", pa.float64()),  # largest share asked
+            ("counted_base", pa.float64()),  # counted at the 0 % arm: rows of the real corpus that count
+            ("counted", pa.float64()),  # counted at the largest share
+            ("status", pa.string()),  # as collapse_onset, or not_counted
+            ("best_model", pa.string()),
+            ("knot", pa.float64()),  # a counted share
+            ("low", pa.float64()),
+            ("high", pa.float64()),
+            ("safe_share", pa.float64()),  # of all domains, as asked; null where none is proven
+            ("safe_counted", pa.float64()),  # the share that counts there
+            ("note", pa.string()),
+        ]
+    ),
+)
+
 TABLES = {
     spec.name: spec
     for spec in (
         RAW_DOCUMENTS, QUARANTINE, REAL_DOCUMENTS, REALITY_ANCHORS, SYNTHETIC_DOCUMENTS, SYNTHETIC_SCORES,
         SYNTHETIC_PROFILE, REAL_EMBEDDINGS, SYNTHETIC_EMBEDDINGS, MIXTURE_DOCUMENTS, MIXTURE_COMPOSITION,
         TRAINING_CURVES, PREDICTIONS, ARM_METRICS, DRIFT, HEADLINE, COLLAPSE_ONSET, SAFE_SHARES, MITIGATION_EFFECTS,
+        PROVENANCE_THRESHOLDS,
     )
 }  # fmt: skip

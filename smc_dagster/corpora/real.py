@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from smc_dagster.corpora.draws import uniform
 from smc_dagster.corpora.splits import assign_splits, tail_labels
 from smc_dagster.errors import CorpusError
-from smc_dagster.study import Study
+from smc_dagster.study import Provenance, Study
 from smc_dagster.tables import REAL_DOCUMENTS
 
 MIN_LABELS = 2
@@ -22,6 +22,7 @@ MIN_LABELS = 2
 def build_real_documents(raw: pa.Table, study: Study) -> pa.Table:
     """Make `real_documents` from the raw documents of all days; the order of rows and days does not matter.
 
+    0. What counts as synthetic (`synthetic_from` and later grades) is no real document, whichever file it came in.
     1. A `doc_id` that came more than once stays once, as it came on its earliest day.
     2. If there are more than `corpus.max_documents`, those with the smallest hash of (seed, doc_id) stay: a uniform
        sample, without a cap on any label, so that the long tail stays as long as it is.
@@ -37,7 +38,7 @@ def build_real_documents(raw: pa.Table, study: Study) -> pa.Table:
         CorpusError: a label that belongs to two domains on different days, or too little left to study.
     """
     corpus = study.corpus
-    documents = _earliest(raw)
+    documents = _earliest(_below(raw, study.synthetic_from))
     _require_one_domain(documents)
     if corpus.max_documents is not None and documents.num_rows > corpus.max_documents:
         order = np.argsort(uniform(documents["doc_id"], study.seed, "sample"), kind="stable")
@@ -63,6 +64,11 @@ def _clusters(documents: pa.Table, study: Study) -> pa.Array:
     from smc_dagster.corpora.near_duplicates import clusters
 
     return clusters(documents["doc_id"], documents["text"], study.screening.jaccard)
+
+
+def _below(raw: pa.Table, synthetic_from: Provenance) -> pa.Table:
+    real = [one.value for one in Provenance if one.grade < synthetic_from.grade]
+    return raw.filter(pc.is_in(raw["provenance"], value_set=pa.array(real)))
 
 
 def _earliest(raw: pa.Table) -> pa.Table:

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import NormalDist
 
-import numpy as np
 import pyarrow as pa
 
 from smc_dagster.errors import StaleInputError
@@ -17,14 +16,23 @@ from smc_dagster.findings.collect import Evidence, collect
 from smc_dagster.findings.effects import Effects
 from smc_dagster.findings.headline import build_headline, draws_suffice
 from smc_dagster.findings.mitigation_effects import build_mitigation_effects
-from smc_dagster.findings.onset import Onset, find_onset, without_proof
+from smc_dagster.findings.onset import Onset
+from smc_dagster.findings.onsets import find_onsets, losing_series
 from smc_dagster.findings.power import smallest_effect
 from smc_dagster.findings.safe_shares import build_safe_shares
 from smc_dagster.findings.sentences import share as percent
+from smc_dagster.findings.thresholds import build_thresholds
 from smc_dagster.lake import Lake
 from smc_dagster.lineage import Lineage
 from smc_dagster.study import Arm, Study
-from smc_dagster.tables import ALL_DOMAINS, COLLAPSE_ONSET, HEADLINE, MITIGATION_EFFECTS, SAFE_SHARES
+from smc_dagster.tables import (
+    ALL_DOMAINS,
+    COLLAPSE_ONSET,
+    HEADLINE,
+    MITIGATION_EFFECTS,
+    PROVENANCE_THRESHOLDS,
+    SAFE_SHARES,
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,7 @@ class Findings:
 
     Attributes:
         headline, onset, safe_shares, mitigation_effects: HEADLINE, COLLAPSE_ONSET, SAFE_SHARES, MITIGATION_EFFECTS.
+        thresholds: PROVENANCE_THRESHOLDS; empty unless the study names a second threshold.
         notes: what a reader must know: missing and stale arms, what the study could have seen.
         evidence: the arms, metrics and predictions used.
         onsets: by series, with the scores of every rival shape.
@@ -42,6 +51,7 @@ class Findings:
     onset: pa.Table
     safe_shares: pa.Table
     mitigation_effects: pa.Table
+    thresholds: pa.Table
     notes: list[str]
     evidence: Evidence
     onsets: dict[str, Onset] = field(default_factory=dict)
@@ -54,6 +64,7 @@ class Findings:
             COLLAPSE_ONSET.name: self.onset,
             SAFE_SHARES.name: self.safe_shares,
             MITIGATION_EFFECTS.name: self.mitigation_effects,
+            PROVENANCE_THRESHOLDS.name: self.thresholds,
         }
 
     @property
@@ -80,53 +91,20 @@ def draw_findings(
         why = f"{len(evidence.stale)} stale, {len(evidence.missing)} missing"
         raise StaleInputError(f"no arm of study `{study.name}` has results ({why})", "run `smc study run`")
     effects = Effects(evidence, study)
-    onsets = find_onsets(study, evidence, _losing(study, evidence, effects))
+    losing = losing_series(study, evidence, effects)
+    onsets = find_onsets(study, evidence, losing)
     headline = build_headline(evidence, effects, onsets, study.findings.level)
+    safe_shares = build_safe_shares(study, evidence, effects)
     return Findings(
         headline=headline,
         onset=_onset_table(onsets),
-        safe_shares=build_safe_shares(study, evidence, effects),
+        safe_shares=safe_shares,
+        thresholds=build_thresholds(study, lake, evidence, onsets, losing, safe_shares),
         mitigation_effects=build_mitigation_effects(study, evidence, effects),
         notes=[*evidence.notes, *reach(study, evidence, headline)],
         evidence=evidence,
         onsets=onsets,
     )
-
-
-def find_onsets(study: Study, evidence: Evidence, losing: set[str]) -> dict[str, Onset]:
-    """The onset of rare recall on slice `rare`, by series, against the realised share.
-
-    Args:
-        losing: series whose loss at the largest share is proven; only they can have an onset.
-    """
-    recall = evidence.metric("rare_recall", "rare")
-    realised = evidence.realised_shares()
-    found = {}
-    for series in study.series:
-        arms = [arm for arm in evidence.of_series(series.name) if arm.key in recall]
-        if not arms:
-            continue
-        replicates = np.unique(np.concatenate([recall[arm.key][0] for arm in arms]))
-        values = np.full((len(replicates), len(arms)), np.nan)
-        for column, arm in enumerate(arms):
-            numbers, points = recall[arm.key]
-            values[np.searchsorted(replicates, numbers), column] = points
-        shares = np.array([realised[arm.key] for arm in arms])
-        onset = find_onset(values, shares, study.findings.level, study.seed)
-        found[series.name] = onset if series.name in losing else without_proof(onset)
-    return found
-
-
-def _losing(study: Study, evidence: Evidence, effects: Effects) -> set[str]:
-    found = set()
-    for series in study.series:
-        arm = evidence.largest(series.name)
-        if arm is not None:
-            base = evidence.of_series(series.name)[0]
-            effect = effects.change(arm.key, base.key, "rare_recall", relative=True)
-            if effect is not None and effect.high < 0:
-                found.add(series.name)
-    return found
 
 
 def _onset_table(onsets: dict[str, Onset]) -> pa.Table:

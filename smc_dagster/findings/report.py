@@ -56,6 +56,7 @@ def _context(study: Study, lake: Lake, findings: Findings, fingerprint: str) -> 
     evidence = findings.evidence
     profiles = _profiles(study, lake)
     domain_series, domains = report_tables.domain_rows(findings)
+    grades, by_threshold = report_tables.threshold_rows(study, findings)
     realised = evidence.realised_shares()
     return {
         "study": study,
@@ -66,6 +67,8 @@ def _context(study: Study, lake: Lake, findings: Findings, fingerprint: str) -> 
         "groups": report_tables.headline_groups(study, findings),
         "curves": _curves(study, findings),
         "onsets": report_tables.onset_rows(findings),
+        "grades": grades,
+        "thresholds": by_threshold,
         "contrasts": report_tables.contrast_rows(findings, study.findings.level),
         "contrast_figures": _contrast_figures(study, findings),
         "reliability": _image(

@@ -18,6 +18,7 @@ from smc_dagster.findings.curves import in_words
 from smc_dagster.findings.draw import Findings
 from smc_dagster.findings.mitigation_effects import QUESTIONS
 from smc_dagster.findings.sentences import MEASURE_WORDS, figure, share
+from smc_dagster.findings.thresholds import NOT_COUNTED, thresholds
 from smc_dagster.study import Composition, Series, Study
 from smc_dagster.tables import ALL_DOMAINS
 
@@ -27,6 +28,7 @@ STATUS = {
     "smooth_decline": "smooth decline",
     "no_decline": "no decline",
     "insufficient_data": "too few data",
+    NOT_COUNTED: "does not count",
 }
 
 
@@ -89,6 +91,25 @@ def onset_rows(findings: Findings) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def threshold_rows(study: Study, findings: Findings) -> tuple[list[str], list[dict[str, Any]]]:
+    """Thresholds, and a row a series with a cell a threshold: what counts at the largest share, onset, safe share."""
+    table = findings.thresholds.to_pylist()
+    rows: dict[str, dict[str, Any]] = {}
+    for row in table:
+        knot = "" if row["knot"] is None else f" at {share(row['knot'])} ({share(row['low'])} to {share(row['high'])})"
+        cell = {
+            "counted": share(row["counted"]),
+            "onset": STATUS[row["status"]] + knot,
+            "safe": share(row["safe_counted"]) if row["safe_counted"] is not None else "none proven",
+            "note": row["note"],
+            "counts": row["status"] != NOT_COUNTED,
+        }
+        rows.setdefault(row["series"], {"series": row["series"], "asked": share(row["share"]), "cells": []})[
+            "cells"
+        ].append(cell)
+    return [one.value for one in thresholds(study)] if rows else [], list(rows.values())
 
 
 def contrast_rows(findings: Findings, level: float) -> list[dict[str, Any]]:

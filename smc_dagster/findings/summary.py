@@ -22,8 +22,8 @@ BUDGET_METRICS = ("steps", "examples_seen", "flops")
 def summary(study: Study, findings: Findings, fingerprint: str) -> dict[str, Any]:
     """The findings as plain JSON values; what is not a number is null.
 
-    Keys: study, fingerprint, answer, headline, onset, safe_shares, budget, and beyond these mitigation_effects, arms,
-        notes. Rows of
+    Keys: study, fingerprint, answer, headline, onset, safe_shares, budget, and beyond these mitigation_effects,
+        provenance_thresholds, arms, notes. Rows of
     `headline` have `control`: whether the series drops real rows with nothing in their place.
     """
     controls = {series.name for series in study.series if series.composition is Composition.DROP}
@@ -38,6 +38,7 @@ def summary(study: Study, findings: Findings, fingerprint: str) -> dict[str, Any
         "safe_shares": plain_rows(findings.safe_shares),
         "budget": budget(evidence),
         "mitigation_effects": plain_rows(findings.mitigation_effects),
+        "provenance_thresholds": plain_rows(findings.thresholds),
         "arms": {
             "counted": [arm.key for arm in evidence.arms],
             "missing": evidence.missing,
