@@ -79,7 +79,8 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
         bench = smc.open()
         days = bench.lake.partitions(RAW_DOCUMENTS)
         context.log.info("days in the lake: %s", ", ".join(days) or "none")
-        documents = build_real_documents(bench.lake.read_many(RAW_DOCUMENTS, days), bench.study)
+        raw = bench.lake.read_many(RAW_DOCUMENTS, days)
+        documents = build_real_documents(raw, bench.study)
         check_caps(bench.study, sorted(set(documents["domain"].to_pylist())))
         bench.write("real_documents", documents)
         sizes = documents.group_by("split").aggregate([("doc_id", "count")]).to_pylist()
@@ -89,6 +90,12 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
             metadata=metadata.of_table(bench, "real_documents")
             | {
                 "days": len(days),
+                "raw_rows_by_provenance": metadata.records(
+                    [
+                        {"provenance": o["values"], "rows": o["counts"]}
+                        for o in raw["provenance"].value_counts().to_pylist()
+                    ]
+                ),
                 "labels": len(set(documents["label"].to_pylist())),
                 "tail_labels": len(set(tail["label"].to_pylist())),
                 "splits": metadata.records(

@@ -13,7 +13,7 @@ from docstring_text import docstrings
 from smc_dagster.corpora.real import build_real_documents
 from smc_dagster.corpora.text import doc_ids
 from smc_dagster.errors import CorpusError
-from smc_dagster.study import Study, load_study
+from smc_dagster.study import Provenance, Study, load_study
 from smc_dagster.tables import RAW_DOCUMENTS, REAL_DOCUMENTS
 
 pytestmark = pytest.mark.unit
@@ -52,6 +52,20 @@ def rows() -> list[tuple[str, str, str]]:
 @cache
 def built() -> pa.Table:
     return build_real_documents(raw(rows()), study())
+
+
+@pytest.mark.parametrize(("synthetic_from", "left"), [("edited", 0), ("rewritten", 1), ("generated", 1)])
+def test_text_that_counts_as_synthetic_is_no_real_document(synthetic_from: str, left: int) -> None:
+    table = raw(rows())
+    # two documents that are in the corpus as long as they count as real
+    edited, generated = built()["doc_id"].to_pylist()[:2]
+    grade = {edited: "edited", generated: "generated"}
+    grades = [grade.get(one, "human") for one in table["doc_id"].to_pylist()]
+    graded = table.set_column(table.column_names.index("provenance"), "provenance", pa.array(grades))
+    asked = study().model_copy(update={"synthetic_from": Provenance(synthetic_from)})
+    ids = set(build_real_documents(graded, asked)["doc_id"].to_pylist())
+    assert generated not in ids
+    assert (edited in ids) == bool(left)
 
 
 def test_the_table_keeps_its_contract() -> None:
