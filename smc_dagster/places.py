@@ -41,9 +41,24 @@ def dagster_home(study: str) -> Path:
 
 
 def landing_folder(study: str) -> Path:
-    """Folder that new files are dropped into, below `real/<day>/`."""
+    """Folder that new files are dropped into, below `real/<day>/` and `synthetic/<day>/`."""
     given = os.environ.get("SMC_LANDING")
     return Path(given).expanduser() if given else data_root() / "landing" / study
+
+
+def synthetic_landing(study: str) -> Path:
+    """Folder that a team's own synthetic files are dropped into, below `<day>/`."""
+    return landing_folder(study) / "synthetic"
+
+
+def work_folder(study: str) -> Path:
+    """Where unfinished work lies that a rerun goes on with; what is finished is removed."""
+    return data_root() / "work" / study
+
+
+def cache_folder(study: str) -> Path:
+    """Where answers lie that cost money or time to ask for again; safe to remove."""
+    return data_root() / "cache" / study
 
 
 def dbt_project() -> Path:

@@ -12,6 +12,9 @@ import pyarrow as pa
 
 EMBEDDING_WIDTH = 384
 SPLITS = ("train", "validation", "test", "anchor_eval")
+# what generators, miners and mixtures may use, and what models are judged on
+TRAINING_SPLITS = ("train",)
+EVALUATION_SPLITS = ("test", "anchor_eval")
 ALL_DOMAINS = "*"
 
 _DOCUMENT = [

@@ -4,10 +4,13 @@ What belongs here: the Dagster side of synthesis/, screening/ and quality/drift.
 text.
 """
 
+import shutil
+
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from smc_dagster import places
 from smc_dagster.defs import metadata
 from smc_dagster.defs.partitions import ONE_RUN, pool_partitions
 from smc_dagster.defs.resources import StudyResource
@@ -17,8 +20,9 @@ from smc_dagster.quality.drift import pool_drift
 from smc_dagster.screening.profile import profile_pool
 from smc_dagster.screening.scores import score_pool
 from smc_dagster.study import Study
-from smc_dagster.synthesis.registry import make_pool
+from smc_dagster.synthesis.registry import Place, make_pool
 from smc_dagster.tables import ALL_DOMAINS, DRIFT
+from smc_dagster.workbench import Workbench
 
 GROUP = "synthesis"
 
@@ -41,12 +45,21 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
         bench = smc.open()
         real = bench.read("real_documents")
         for pool in context.partition_keys:
-            bench.write("synthetic_documents", make_pool(bench.study, pool, real), pool)
             spec = bench.study.pools[pool]
+            place = place_of(bench, pool)
+            made = make_pool(bench.study, pool, real, place)
+            bench.write("synthetic_documents", made.documents, pool)
+            # the pool is whole: what an interrupted run would have gone on with is no longer needed
+            shutil.rmtree(place.work, ignore_errors=True)
             sample = bench.read("synthetic_documents", pool, columns=["label", "text"]).slice(0, 8).to_pylist()
             context.add_asset_metadata(
                 metadata.of_table(bench, "synthetic_documents", pool)
-                | {"generator": spec.generator, "settings": dict(spec.settings), "sample": metadata.records(sample)},
+                | {
+                    "generator": spec.generator,
+                    "settings": dict(spec.settings),
+                    "documents_asked": made.asked,
+                    "sample": metadata.records(sample),
+                },
                 partition_key=pool,
             )
         return dg.MaterializeResult()
@@ -147,3 +160,13 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
         return dg.MaterializeResult()
 
     return [synthetic_documents, synthetic_scores, synthetic_profile, drift_report]
+
+
+def place_of(bench: Workbench, pool: str) -> Place:
+    """Folders of a pool's generator."""
+    study = bench.study.name
+    return Place(
+        work=places.work_folder(study) / slug(pool),
+        cache=places.cache_folder(study) / slug(pool),
+        landing=places.synthetic_landing(study),
+    )

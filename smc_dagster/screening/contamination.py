@@ -18,8 +18,7 @@ import pyarrow.compute as pc
 from smc_dagster.corpora.near_duplicates import similar
 from smc_dagster.corpora.shingles import word_forms, word_runs
 from smc_dagster.study import Screening
-
-EVALUATION_SPLITS = ("test", "anchor_eval")
+from smc_dagster.tables import EVALUATION_SPLITS
 
 
 @dataclass(frozen=True)

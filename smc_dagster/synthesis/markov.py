@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from smc_dagster.corpora.shingles import Hashes, Ints, mix, string_hashes
 from smc_dagster.corpora.text import normalise
 from smc_dagster.study import Provenance
+from smc_dagster.synthesis.contract import Made, Request, made
 from smc_dagster.synthesis.streams import stream
 
 START, END = 0, 1
@@ -53,21 +54,25 @@ class Markov:
 
     provenance = Provenance.generated
     settings = MarkovSettings
+    counts_bind = True
 
-    def generate(
-        self, train: pa.Table, counts: Mapping[str, int], settings: MarkovSettings, seed: int
-    ) -> dict[str, list[str]]:
-        """See `registry.Generator`."""
-        model = _Model(train, settings)
-        out: dict[str, list[str]] = {}
-        labels = sorted(counts)
-        block: list[str] = []
-        for number, label in enumerate(labels):
-            block.append(label)
-            if sum(counts[one] for one in block) >= _BLOCK or number + 1 == len(labels):
-                out |= _sample(model, block, [counts[one] for one in block], seed)
-                block = []
-        return out
+    def generate(self, request: Request) -> Made:
+        """See `contract.Generator`."""
+        settings: MarkovSettings = request.settings
+        return made(_texts(request.train, request.counts, settings, request.seed), self.provenance, "markov")
+
+
+def _texts(train: pa.Table, counts: Mapping[str, int], settings: MarkovSettings, seed: int) -> dict[str, list[str]]:
+    model = _Model(train, settings)
+    out: dict[str, list[str]] = {}
+    labels = sorted(counts)
+    block: list[str] = []
+    for number, label in enumerate(labels):
+        block.append(label)
+        if sum(counts[one] for one in block) >= _BLOCK or number + 1 == len(labels):
+            out |= _sample(model, block, [counts[one] for one in block], seed)
+            block = []
+    return out
 
 
 @dataclass(frozen=True)

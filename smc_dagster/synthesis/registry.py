@@ -1,18 +1,17 @@
 """The generators there are, and the one way a pool is made with them.
 
-What belongs here: the protocol of a generator, the registry, the checks of a pool's settings, and the assembly of a
-pool. What does not: how a generator works (a module each), and what a pool is like (screening/).
+What belongs here: the registry, the checks of a pool's settings, and the assembly of a pool. What does not: what a
+generator is given and gives back (contract.py), how it works (a module each), and what a pool is like (screening/).
 
-A generator sees the training split alone, and of that only domain, label and text: everything else is taken away
-before it is called. To add one, write its module and name it in `GENERATORS`.
+To add a generator, write its module and name it in `GENERATORS`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,95 +20,143 @@ from pydantic import BaseModel, ValidationError
 from smc_dagster.corpora.text import doc_ids
 from smc_dagster.errors import CorpusError, StudyError
 from smc_dagster.study import Provenance, Study
+from smc_dagster.synthesis.contract import MADE, Generator, Made, Request
 from smc_dagster.synthesis.markov import Markov
 from smc_dagster.synthesis.streams import seed_of
 from smc_dagster.synthesis.template import Template
-from smc_dagster.tables import SYNTHETIC_DOCUMENTS
-
-
-class Generator(Protocol):
-    """One way of making documents.
-
-    Attributes:
-        provenance: the grade its documents get.
-        settings: the pydantic model of its settings; unknown keys must be errors.
-    """
-
-    @property
-    def provenance(self) -> Provenance: ...
-
-    @property
-    def settings(self) -> type[BaseModel]: ...
-
-    def generate(self, train: pa.Table, counts: Mapping[str, int], settings: Any, seed: int) -> dict[str, list[str]]:
-        """Make `counts[label]` texts for each label, from `train` (domain, label, text).
-
-        What a label gets depends on `train`, its own count, the settings and the seed, neither on the order of the
-        rows of `train` nor on which other labels are asked for.
-        """
-        ...
-
+from smc_dagster.tables import SYNTHETIC_DOCUMENTS, TRAINING_SPLITS
 
 GENERATORS: dict[str, Generator] = {"template": Template(), "markov": Markov()}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Folders that a generator may use; see `contract.Request`."""
+
+    work: Path
+    cache: Path | None = None
+    model: Path | None = None
+    landing: Path | None = None
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A pool as made.
+
+    Attributes:
+        documents: `synthetic_documents`.
+        asked: documents asked for; 0 where the generator gives what it has.
+        made: what the generator gave back.
+    """
+
+    documents: pa.Table
+    asked: int
+    made: Made
 
 
 def check_pools(study: Study) -> None:
     """Check generator and settings of every pool, making nothing.
 
     Raises:
-        StudyError: an unknown generator, or a setting that is unknown or out of range.
+        StudyError: an unknown generator, a setting that is unknown or out of range, or a generator whose text counts as
+            real in this study.
     """
     for pool in study.pools:
-        _settings(study, pool)
+        generator, _ = pool_settings(study, pool)
+        if generator.provenance.grade < study.synthetic_from.grade:
+            raise StudyError(
+                f"pool `{pool}`: generator `{study.pools[pool].generator}` makes `{generator.provenance.value}` text, "
+                f"which counts as real where synthetic_from is `{study.synthetic_from.value}`",
+                f"set synthetic_from to `{generator.provenance.value}` or an earlier grade, or take another generator",
+            )
 
 
-def make_pool(study: Study, pool: str, real: pa.Table) -> pa.Table:
+def make_pool(study: Study, pool: str, real: pa.Table, place: Place) -> Pool:
     """Make the pool's documents from the training split of `real_documents`.
 
-    Each label gets `ratio` times its training documents, rounded half up, and at least one.
+    Each label gets `ratio` times its training documents, rounded half up, and at least one; a generator whose counts
+    do not bind gives what it has.
 
     Returns:
-        `synthetic_documents`, ordered by domain, label and generation. `doc_id` is a hash over pool, copy number and
-        the document's own hash, so that equal texts of a pool stay apart and none shares its id with a real document.
+        the pool; its documents are ordered by domain, label and generation. `doc_id` is a hash over pool, copy number
+        and the document's own hash, so that equal texts of a pool stay apart and none shares its id with a real one.
 
     Raises:
         StudyError: as `check_pools`, or there is no such pool.
-        CorpusError: there is no training document.
+        CorpusError: there is no training document, or whatever the generator finds wrong.
     """
-    generator, settings = _settings(study, pool)
-    train = real.filter(pc.equal(real.column("split"), "train")).select(["domain", "label", "text"]).combine_chunks()
+    generator, settings = pool_settings(study, pool)
+    mine = pc.is_in(real.column("split"), value_set=pa.array(TRAINING_SPLITS))
+    train = real.filter(mine).select(["doc_id", "domain", "label", "text"]).combine_chunks()
     if not train.num_rows:
         raise CorpusError(
             f"pool `{pool}`: real_documents has no row of split `train`",
             "take in documents first, or lower the other splits",
         )
     # one order of rows whatever order they came in, so that no generator can depend on it
-    train = train.sort_by([("domain", "ascending"), ("label", "ascending"), ("text", "ascending")])
+    keys = ("domain", "label", "text", "doc_id")
+    train = train.sort_by([(key, "ascending") for key in keys])
     sizes = train.group_by(["domain", "label"]).aggregate([([], "count_all")]).to_pylist()
-    domain_of = {row["label"]: row["domain"] for row in sizes}
     ratio = study.pools[pool].ratio
     counts = {row["label"]: max(1, math.floor(ratio * row["count_all"] + 0.5)) for row in sizes}
-    made = generator.generate(train, counts, settings, seed_of(study.seed, "pool", pool))
-    labels = sorted(counts, key=lambda label: (domain_of[label], label))
-    for label in labels:
-        if len(made.get(label, [])) != counts[label]:
-            raise RuntimeError(
-                f"{study.pools[pool].generator}: {len(made.get(label, []))} texts for {label}, not {counts[label]}"
-            )
-    column = [label for label in labels for _ in range(counts[label])]
-    domains = pa.array([domain_of[label] for label in column], pa.string())
-    texts = pa.array([text for label in labels for text in made[label]], pa.string())
-    rows = len(column)
+    request = Request(
+        study.name,
+        pool,
+        train,
+        counts,
+        settings,
+        seed_of(study.seed, "pool", pool),
+        place.work,
+        model=place.model,
+        landing=place.landing,
+        cache=place.cache,
+    )
+    given = generator.generate(request)
+    domain_of = {row["label"]: row["domain"] for row in sizes}
+    _require_sound(study.pools[pool].generator, generator, given, counts)
+    documents = _documents(pool, given.texts, domain_of)
+    return Pool(documents, sum(counts.values()) if generator.counts_bind else 0, given)
+
+
+def _require_sound(name: str, generator: Generator, given: Made, counts: dict[str, int]) -> None:
+    """A generator that breaks its contract is a programming error.
+
+    Raises:
+        RuntimeError: the schema, a label, a number of texts or a grade is not as it must be.
+    """
+    if given.texts.schema != MADE:
+        raise RuntimeError(f"{name}: gave {given.texts.schema.names}, not {MADE.names}")
+    found = dict(zip(*(part.to_pylist() for part in given.texts["label"].value_counts().flatten()), strict=True))
+    for label in found.keys() | counts.keys():
+        due = counts.get(label, 0)
+        if (generator.counts_bind and found.get(label, 0) != due) or not due:
+            raise RuntimeError(f"{name}: {found.get(label, 0)} texts for {label}, not {due}")
+    lowest = generator.provenance.grade
+    if any(Provenance(one).grade < lowest for one in pc.unique(given.texts["provenance"]).to_pylist()):
+        raise RuntimeError(f"{name}: a text is below the grade `{generator.provenance.value}` that it gives its texts")
+
+
+def _documents(pool: str, texts: pa.Table, domain_of: dict[str, str]) -> pa.Table:
+    labels = texts["label"].combine_chunks()
+    distinct = pc.unique(labels)
+    homes = pa.array([domain_of[label] for label in distinct.to_pylist()], pa.string())
+    domains = homes.take(pc.index_in(labels, distinct))
+    # by domain and label; sorting by place too keeps the order in which a label's texts were made
+    place = pa.array(range(len(labels)), pa.int64())
+    keys = pa.table({"domain": domains, "label": labels, "place": place})
+    order = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in keys.column_names])
+    texts, domains = texts.take(order), domains.take(order)
+    rows = texts.num_rows
     return pa.table(
         {
-            "doc_id": _own_ids(pool, doc_ids(domains, pa.array(column, pa.string()), texts)),
+            "doc_id": _own_ids(pool, doc_ids(domains, texts["label"], texts["text"])),
             "domain": domains,
-            "label": pa.array(column, pa.string()),
-            "text": texts,
-            "provenance": pa.repeat(generator.provenance.value, rows),
+            "label": texts["label"],
+            "text": texts["text"],
+            "provenance": texts["provenance"],
             "source": pa.repeat("synthetic", rows),
-            "generator": pa.repeat(study.pools[pool].generator, rows),
-            "parent_doc_id": pa.nulls(rows, pa.string()),
+            "generator": texts["generator"],
+            "parent_doc_id": texts["parent_doc_id"],
             "pool": pa.repeat(pool, rows),
         },
         schema=SYNTHETIC_DOCUMENTS.schema,
@@ -125,7 +172,12 @@ def _own_ids(pool: str, ids: pa.Array) -> pa.Array:
     return pa.array(out, pa.string())
 
 
-def _settings(study: Study, pool: str) -> tuple[Generator, BaseModel]:
+def pool_settings(study: Study, pool: str) -> tuple[Generator, BaseModel]:
+    """Generator and settings of a pool.
+
+    Raises:
+        StudyError: no such pool or generator, or a setting that is unknown or out of range.
+    """
     if pool not in study.pools:
         raise StudyError(f"study `{study.name}` has no pool `{pool}`", f"pools are {', '.join(sorted(study.pools))}")
     asked = study.pools[pool]
@@ -157,5 +209,5 @@ def _allowed(model: type[BaseModel]) -> list[str]:
             for bound in ("ge", "gt", "le", "lt")
             if hasattr(one, bound)
         ]
-        shown.append(f"{name} ({'-'.join(limits)}, default {field.default})")
+        shown.append(f"{name} ({'-'.join(limits)}, default {field.default})" if limits else name)
     return shown

@@ -21,6 +21,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from smc_dagster.study import Provenance
+from smc_dagster.synthesis.contract import Made, Request, made
 from smc_dagster.synthesis.streams import stream
 
 SLOT = "\0"
@@ -58,31 +59,35 @@ class Template:
 
     provenance = Provenance.templated
     settings = TemplateSettings
+    counts_bind = True
 
-    def generate(
-        self, train: pa.Table, counts: Mapping[str, int], settings: TemplateSettings, seed: int
-    ) -> dict[str, list[str]]:
-        """See `registry.Generator`."""
-        texts = train.column("text").to_pylist()
-        sentences = [_plain_words(text) for text in texts]
-        voice = _voice(sentences)
-        sentences = [[voice.get(words[0], words[0]), *words[1:]] if words else [] for words in sentences]
-        kept = _widespread(sentences)
-        by_label: defaultdict[str, Mined] = defaultdict(Mined)
-        by_domain: defaultdict[str, Mined] = defaultdict(Mined)
-        domain_of = {}
-        rows = zip(train.column("domain").to_pylist(), train.column("label").to_pylist(), sentences, strict=True)
-        for domain, label, words in rows:
-            domain_of[label] = domain
-            if words:
-                for mined in (by_label[label], by_domain[domain]):
-                    _mine(mined, words, kept)
-        out = {}
-        for label, count in counts.items():
-            own, domain = by_label[label], by_domain[domain_of[label]]
-            patterns = _choose(own, domain, settings.templates)
-            out[label] = _fill(patterns, own, domain, count, stream(seed, "template", label))
-        return out
+    def generate(self, request: Request) -> Made:
+        """See `contract.Generator`."""
+        settings: TemplateSettings = request.settings
+        return made(_texts(request.train, request.counts, settings, request.seed), self.provenance, "template")
+
+
+def _texts(train: pa.Table, counts: Mapping[str, int], settings: TemplateSettings, seed: int) -> dict[str, list[str]]:
+    texts = train.column("text").to_pylist()
+    sentences = [_plain_words(text) for text in texts]
+    voice = _voice(sentences)
+    sentences = [[voice.get(words[0], words[0]), *words[1:]] if words else [] for words in sentences]
+    kept = _widespread(sentences)
+    by_label: defaultdict[str, Mined] = defaultdict(Mined)
+    by_domain: defaultdict[str, Mined] = defaultdict(Mined)
+    domain_of = {}
+    rows = zip(train.column("domain").to_pylist(), train.column("label").to_pylist(), sentences, strict=True)
+    for domain, label, words in rows:
+        domain_of[label] = domain
+        if words:
+            for mined in (by_label[label], by_domain[domain]):
+                _mine(mined, words, kept)
+    out = {}
+    for label, count in counts.items():
+        own, domain = by_label[label], by_domain[domain_of[label]]
+        patterns = _choose(own, domain, settings.templates)
+        out[label] = _fill(patterns, own, domain, count, stream(seed, "template", label))
+    return out
 
 
 def _plain_words(text: str) -> list[str]:

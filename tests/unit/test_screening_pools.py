@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ from smc_dagster.screening.profile import profile_pool
 from smc_dagster.screening.scores import score_pool
 from smc_dagster.screening.templates import skeletons, usage, widespread_words
 from smc_dagster.study import Screening, Study
-from smc_dagster.synthesis.registry import make_pool
+from smc_dagster.synthesis.registry import Place, make_pool
 from smc_dagster.tables import SYNTHETIC_DOCUMENTS, SYNTHETIC_PROFILE, SYNTHETIC_SCORES
 from tests.unit.docstring_text import real_documents
 
@@ -45,7 +46,7 @@ def pool(name: str) -> pa.Table:
         series=[{"name": "none", "composition": "drop"}],
         shares=[0.0, 0.5],
     )
-    return make_pool(study, name, real_documents())
+    return make_pool(study, name, real_documents(), Place(Path("/nonexistent"))).documents
 
 
 @cache

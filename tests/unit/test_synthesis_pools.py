@@ -6,6 +6,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,16 +16,18 @@ import pytest
 
 from smc_dagster.corpora.text import doc_id, normalise
 from smc_dagster.errors import CorpusError, StudyError
-from smc_dagster.study import Study
+from smc_dagster.study import Provenance, Study
 from smc_dagster.synthesis import registry
+from smc_dagster.synthesis.contract import MADE, Made, Request
 from smc_dagster.synthesis.markov import Markov, MarkovSettings
-from smc_dagster.synthesis.registry import GENERATORS, check_pools, make_pool
+from smc_dagster.synthesis.registry import GENERATORS, Place, check_pools
 from smc_dagster.synthesis.template import SLOT, Template, TemplateSettings
 from tests.unit.docstring_text import real_documents
 
 pytestmark = pytest.mark.unit
 
 BOTH = ("template", "markov")
+NOWHERE = Place(Path("/nonexistent"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -43,6 +46,19 @@ def study(**pools: dict[str, Any]) -> Study:
         series=[{"name": "none", "composition": "drop"}],
         shares=[0.0, 0.5],
     )
+
+
+def make_pool(study: Study, pool: str, real: pa.Table) -> pa.Table:
+    """Its documents; neither generator here leaves anything in a folder."""
+    return registry.make_pool(study, pool, real, NOWHERE).documents
+
+
+def generate(
+    generator: Any, rows: pa.Table, counts: Mapping[str, int], settings: Any, seed: int
+) -> dict[str, list[str]]:
+    """Texts by label."""
+    texts = generator.generate(Request("s", "p", rows, counts, settings, seed, NOWHERE.work)).texts
+    return {label: texts.filter(pc.equal(texts["label"], label))["text"].to_pylist() for label in counts}
 
 
 def train() -> pa.Table:
@@ -68,20 +84,18 @@ def test_only_the_training_split_reaches_a_generator(name: str, monkeypatch: pyt
     inner = GENERATORS[name]
 
     class Spy:
-        provenance, settings = inner.provenance, inner.settings
+        provenance, settings, counts_bind = inner.provenance, inner.settings, inner.counts_bind
 
-        def generate(
-            self, train: pa.Table, counts: Mapping[str, int], settings: Any, seed: int
-        ) -> dict[str, list[str]]:
-            seen.append(train)
-            return GENERATORS[name].generate(train, counts, settings, seed)
+        def generate(self, request: Request) -> Made:
+            seen.append(request.train)
+            return inner.generate(request)
 
     spy = Spy()
     real = real_documents()
     before = make_pool(study(), name, real)
     monkeypatch.setitem(registry.GENERATORS, "spy", spy)
     make_pool(study(spy={"generator": "spy"}), "spy", real)
-    assert seen[0].column_names == ["domain", "label", "text"]
+    assert seen[0].column_names == ["doc_id", "domain", "label", "text"]
     assert sorted(seen[0]["text"].to_pylist()) == sorted(train()["text"].to_pylist())
     # whatever the evaluation text becomes, the pool is the same
     other = pc.if_else(pc.equal(real.column("split"), "train"), real.column("text"), "Something else altogether.")
@@ -100,10 +114,10 @@ def test_order_of_rows_does_not_matter(name: str) -> None:
 def test_a_label_does_not_depend_on_which_others_are_asked_for(generator: Any, settings: Any) -> None:
     counts = Counter(train()["label"].to_pylist())
     rows = train().select(["domain", "label", "text"])
-    together = generator.generate(rows, counts, settings, 11)
+    together = generate(generator, rows, counts, settings, 11)
     for label in ("email.header", "json.encoder", "asyncio.events"):
-        assert generator.generate(rows, {label: counts[label]}, settings, 11)[label] == together[label]
-    assert generator.generate(rows, counts, settings, 12) != together
+        assert generate(generator, rows, {label: counts[label]}, settings, 11)[label] == together[label]
+    assert generate(generator, rows, counts, settings, 12) != together
 
 
 @pytest.mark.parametrize("name", BOTH)
@@ -130,7 +144,7 @@ def test_templates_are_few_polished_and_of_the_labels_own_words() -> None:
     rows = train().select(["domain", "label", "text"])
     counts = dict.fromkeys(("email.message", "asyncio.events", "logging.__init__"), 60)
     for templates in (1, 4):
-        made = Template().generate(rows, counts, TemplateSettings(templates=templates), 1)
+        made = generate(Template(), rows, counts, TemplateSettings(templates=templates), 1)
         for label, texts in made.items():
             own = " ".join(rows.filter(pc.equal(rows["label"], label))["text"].to_pylist()).lower()
             assert all(text.endswith(".") and text[0] == text[0].upper() for text in texts)
@@ -139,7 +153,7 @@ def test_templates_are_few_polished_and_of_the_labels_own_words() -> None:
             assert len(opened) <= 60
             words = [word.strip(".,").lower() for text in texts for word in text.split()]
             assert np.mean([word in own for word in words]) > 0.95
-    one = Template().generate(rows, counts, TemplateSettings(templates=1), 1)
+    one = generate(Template(), rows, counts, TemplateSettings(templates=1), 1)
     assert sum(len(set(texts)) for texts in one.values()) < sum(len(set(texts)) for texts in made.values())
 
 
@@ -147,14 +161,14 @@ def test_one_voice() -> None:
     texts = [f"Returns the {one} of the thing." for one in ("size", "name", "kind")] * 3
     texts += [f"Return the {one} of the thing." for one in ("age", "face", "hue")] * 3
     rows = pa.table({"domain": ["d"] * len(texts), "label": ["l"] * len(texts), "text": texts})
-    made = Template().generate(rows, {"l": 20}, TemplateSettings(), 1)["l"]
+    made = generate(Template(), rows, {"l": 20}, TemplateSettings(), 1)["l"]
     assert all(text.startswith("Return ") for text in made)
 
 
 def test_sampled_text_is_new_balanced_and_on_its_label() -> None:
     rows = train().select(["domain", "label", "text"])
     counts = {"email.message": 150, "asyncio.events": 150}
-    made = Markov().generate(rows, counts, MarkovSettings(), 1)
+    made = generate(Markov(), rows, counts, MarkovSettings(), 1)
     known = {normalise(text) for text in rows["text"].to_pylist()}
     texts = [text for label in counts for text in made[label]]
     assert np.mean([normalise(text) in known for text in texts]) < 0.02
@@ -174,14 +188,14 @@ def test_temperature_order_and_prior_do_what_they_say() -> None:
     counts = {"email.header": 200}
 
     def distinct(**settings: float) -> int:
-        made = Markov().generate(rows, counts, MarkovSettings.model_validate(settings), 1)["email.header"]
+        made = generate(Markov(), rows, counts, MarkovSettings.model_validate(settings), 1)["email.header"]
         return len({word for text in made for word in text.split()})
 
     assert distinct(temperature=0.2) < distinct(temperature=1.0)
     assert distinct(prior=0.0) < distinct(prior=1000.0)
     # a bigram model says no pair of words that the domain never said, but for the marks that it takes off and puts on
     pairs = {pair for text in rows["text"].to_pylist() for pair in neighbours(text)}
-    made = Markov().generate(rows, counts, MarkovSettings(order=2), 1)["email.header"]
+    made = generate(Markov(), rows, counts, MarkovSettings(order=2), 1)["email.header"]
     assert all(pair in pairs for text in made for pair in neighbours(text))
 
 
@@ -194,7 +208,7 @@ def test_text_of_nothing_but_marks_is_survived() -> None:
     texts = ["\u2060 \u2060 \u2060", "((( [[[ {{{", "`", "!!! ... ???", "x", "<script>alert(1)</script> {0} %s"]
     rows = pa.table({"domain": ["d"] * 6, "label": ["l"] * 6, "text": texts})
     for generator in GENERATORS.values():
-        made = generator.generate(rows, {"l": 30}, generator.settings(), 1)["l"]
+        made = generate(generator, rows, {"l": 30}, generator.settings(), 1)["l"]
         assert len(made) == 30
         assert all(text.strip() for text in made)
 
@@ -217,6 +231,42 @@ def test_bad_settings_are_named(pool: dict[str, Any], named: list[str]) -> None:
         check_pools(study(p=pool))
     for part in named:
         assert part in str(refused.value)
+
+
+def test_a_pool_that_counts_as_real_is_refused() -> None:
+    asked = study(p={"generator": "template"}).model_copy(update={"synthetic_from": Provenance.generated})
+    with pytest.raises(StudyError, match="pool `p`: generator `template` makes `templated` text, which counts as real"):
+        check_pools(asked)
+
+
+class Broken:
+    """A generator that breaks its contract in one way."""
+
+    provenance, counts_bind = Provenance.generated, True
+    settings = MarkovSettings
+
+    def __init__(self, change: Any) -> None:
+        self.change = change
+
+    def generate(self, request: Request) -> Made:
+        return Made(self.change(Markov().generate(request).texts))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda texts: texts.slice(1), "texts for"),
+        (lambda texts: texts.drop(["parent_doc_id"]), "not \\['label'"),
+        (lambda texts: texts.set_column(0, MADE.field("label"), pa.array(["other"] * texts.num_rows)), "texts for"),
+        (lambda texts: texts.set_column(3, MADE.field(3), pa.array(["edited"] * texts.num_rows)), "below the grade"),
+    ],
+)
+def test_a_generator_that_breaks_its_contract_is_caught(
+    change: Any, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry.GENERATORS, "broken", Broken(change))
+    with pytest.raises(RuntimeError, match=said):
+        make_pool(study(p={"generator": "broken"}), "p", real_documents())
 
 
 def test_good_settings_pass() -> None:
