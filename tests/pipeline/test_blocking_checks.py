@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -12,7 +13,7 @@ from conftest import ROOT, Site
 
 from smc_dagster.definitions import build_defs
 from smc_dagster.study import load_study
-from smc_dagster.synthesis.registry import make_pool
+from smc_dagster.synthesis.registry import Pool, make_pool
 from smc_dagster.training.predict import predict
 
 STUDY = load_study("tiny")
@@ -34,9 +35,10 @@ def made(result: dg.ExecuteInProcessResult) -> set[str]:
 
 
 def test_a_bad_pool_is_not_embedded(tiny_copy: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    def tampered(*words: object) -> pa.Table:
+    def tampered(*words: object) -> Pool:
         pool = make_pool(*words)
-        return changed(pool, "label", ["no such label", *pool["label"].to_pylist()[1:]])
+        labels = ["no such label", *pool.documents["label"].to_pylist()[1:]]
+        return replace(pool, documents=changed(pool.documents, "label", labels))
 
     monkeypatch.setattr("smc_dagster.defs.synthesis.make_pool", tampered)
     with dg.DagsterInstance.from_config(str(tiny_copy.home)) as instance:
