@@ -1,7 +1,7 @@
 """The lake: where every table lies, how it is written whole or not at all, and how it is read back.
 
-What belongs here: paths, atomic writes, fingerprints in file metadata, the marker that says whose lake it is.
-What does not: what a table means (tables.py), or which fingerprint is due (lineage.py).
+What belongs here: paths, atomic writes, the marker that says whose lake it is. What does not: what a table means
+(tables.py), what a file carries (fingerprints.py), or which fingerprint is due (lineage.py).
 
 A table is `<root>/<table>/data.parquet`, or one `<root>/<table>/<column>=<slug>/data.parquet` a partition. A file
 goes to a temporary name beside its place and is renamed over it, so that a crash leaves the old table or the new
@@ -19,7 +19,6 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,46 +27,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smc_dagster.errors import LakeError, StaleInputError
+from smc_dagster.fingerprints import METADATA_KEY, Fingerprint, writing_parquet
 from smc_dagster.tables import TableSpec
 
-METADATA_KEY = b"smc"
 MARKER = "lake.json"
 POINTER = "current.json"
 VERSION_PREFIX = "v-"
 FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Fingerprint:
-    """What a table was made from. Two tables with one digest hold the same rows.
-
-    Attributes:
-        table: name of the table.
-        part: hash of the part of the study that shaped it.
-        code_version: version of the code that makes it.
-        inputs: digest of each input table or file, by name.
-        seed: the study's seed.
-    """
-
-    table: str
-    part: str
-    code_version: str
-    inputs: dict[str, str] = field(default_factory=dict)
-    seed: int = 0
-
-    @property
-    def digest(self) -> str:
-        """sha256 over all attributes, its first 16 hex digits."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
-
-    def to_json(self) -> str:
-        """Canonical JSON of the attributes."""
-        return json.dumps(self.__dict__, sort_keys=True, separators=(",", ":"))
-
-    @classmethod
-    def from_json(cls, text: str) -> Fingerprint:
-        """Inverse of `to_json`."""
-        return cls(**json.loads(text))
 
 
 def slug(name: str) -> str:
@@ -186,10 +152,27 @@ class Lake:
     @contextmanager
     def writing_batches(self, spec: TableSpec, fingerprint: Fingerprint, partition: str | None = None) -> Iterator[Any]:
         """Like `write`, for a table that comes in pieces: yields `append(table)`."""
-        schema = spec.schema.with_metadata({METADATA_KEY: fingerprint.to_json().encode()})
         relative = self.table_path(spec, partition).removeprefix(self._base + "/")
-        with self.writing(*relative.split("/")) as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
-            yield lambda table: writer.write_table(_conform(spec, table).replace_schema_metadata(schema.metadata))
+        with self.writing(*relative.split("/")) as file, writing_parquet(file, spec, fingerprint) as append:
+            yield append
+
+    def adopt(self, spec: TableSpec, file: Path, partition: str | None = None) -> str:
+        """Make a file that `writing_parquet` wrote the content of a table, whole or not at all; returns its place.
+
+        The file is gone afterwards where it lies on the lake's own disk; else it is copied.
+        """
+        path = self.table_path(spec, partition)
+        if self.is_local:
+            target = Path(path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.parent.stat().st_dev == file.stat().st_dev:
+                with file.open("rb") as content:
+                    os.fsync(content.fileno())
+                os.replace(file, target)
+                return path
+        with file.open("rb") as content, self.writing(*path.removeprefix(self._base + "/").split("/")) as place:
+            shutil.copyfileobj(content, place, 1 << 22)
+        return path
 
     def publish_folder(self, spec: TableSpec, folder: Path, fingerprint: Fingerprint, partition: str) -> str:
         """Make a local folder of Parquet files the content of a partition; returns the published folder's path.
@@ -321,16 +304,3 @@ class Lake:
         """Read several partitions as one table, in the order given."""
         tables = [self.read(spec, one, columns) for one in partitions]
         return pa.concat_tables(tables) if tables else spec.schema.empty_table()
-
-
-def _conform(spec: TableSpec, table: pa.Table) -> pa.Table:
-    missing = [name for name in spec.schema.names if name not in table.column_names]
-    extra = [name for name in table.column_names if name not in spec.schema.names]
-    if missing or extra:
-        raise LakeError(f"{spec.name}: columns missing {missing}, not in the contract {extra}")
-    try:
-        # the cast refuses a null where the contract requires a value
-        table = table.select(spec.schema.names).cast(spec.schema)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
-        raise LakeError(f"{spec.name}: {error}") from error
-    return table

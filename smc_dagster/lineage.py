@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from smc_dagster.lake import Fingerprint, Lake
+from smc_dagster.fingerprints import Fingerprint
+from smc_dagster.lake import Lake
 from smc_dagster.study import Arm, Study, digest_of
 from smc_dagster.tables import RAW_DOCUMENTS, TABLES
 
@@ -21,7 +22,7 @@ Made = tuple[object, dict[str, str]]
 MARKERS = {"checkpoints": "training_curves"}
 
 CODE_VERSIONS = {
-    "raw_documents": "1",
+    "raw_documents": "2",
     "real_documents": "1",
     "real_embeddings": "1",
     "reality_anchors": "1",
@@ -87,8 +88,10 @@ class Lineage:
         """Fingerprint of a day's raw documents, given the signature of what the source holds."""
         corpus = self.study.corpus
         limits = {"min_words": corpus.min_words, "max_characters": corpus.max_characters}
-        source = corpus.source.model_dump(mode="json", exclude={"path"})
-        return self._make("raw_documents", {"source": source, **limits}, {"source": signature})
+        # what a path or a name holds is in the signature
+        source = corpus.source.model_dump(mode="json", exclude={"path", "name"})
+        part = {"source": source, "landing": corpus.landing.model_dump(mode="json"), **limits}
+        return self._make("raw_documents", part, {"source": signature})
 
     def findings(self, table: str, arms: Iterable[str]) -> Fingerprint:
         """Fingerprint of a findings table drawn from the arms given."""

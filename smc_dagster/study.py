@@ -15,12 +15,14 @@ from functools import cached_property
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from smc_dagster.errors import StudyError
+from smc_dagster.study_faults import explain
+from smc_dagster.study_sources import Columns, Model, Source
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -58,45 +60,25 @@ class Strictness(StrEnum):
     strong = "strong"
 
 
-class Model(BaseModel):
-    """Base of every section: unknown keys are errors, values are frozen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DocstringSource(Model):
-    """The docstrings of installed packages and of the standard library (read with `ast`, never imported)."""
-
-    kind: Literal["docstrings"]
-    packages: list[str] = Field(min_length=1, description="distribution names; `python` is the standard library")
-    exclude_modules: list[str] = Field(default_factory=list, description="globs of dotted modules to leave out")
-
-
-class Columns(Model):
-    """Which column of a file holds which field."""
-
-    domain: str = "domain"
-    label: str = "label"
-    text: str = "text"
-
-
-class FilesSource(Model):
-    """Files of the team's own: JSONL, CSV or Parquet, one file or a folder of them."""
-
-    kind: Literal["files"]
-    path: str
-    columns: Columns = Columns()
-
-
 class Corpus(Model):
     """Where documents come from and which of them count."""
 
-    source: Annotated[DocstringSource | FilesSource, Field(discriminator="kind")]
+    source: Source
+    landing: Columns = Field(default=Columns(), description="columns of the files in the landing folder")
     max_documents: int | None = Field(default=None, ge=100, description="uniform sample by hash of doc_id")
     min_label_documents: int = Field(default=20, ge=5, description="labels with fewer documents are left out")
     min_words: int = Field(default=3, ge=1)
     max_characters: int = Field(default=600, ge=20, description="longer text goes to quarantine")
-    max_quarantine_share: float = Field(default=0.2, ge=0, le=1, description="above it the day fails")
+    max_quarantine_share: float = Field(
+        default=0.2, ge=0, le=1, description="of rows, and of files; above, a day fails"
+    )
+
+    @field_validator("landing")
+    @classmethod
+    def _landed_files_have_a_domain(cls, landing: Columns) -> Columns:
+        if landing.domain is None:
+            raise ValueError("domain: name the column; the landing folder has no domain for all rows")
+        return landing
 
 
 class Split(Model):
@@ -360,36 +342,4 @@ def load_study(name_or_path: str | None = None) -> Study:
     try:
         return Study.model_validate(raw)
     except ValidationError as error:
-        raise StudyError(f"{path.name}: {_explain(error)}", "mend these keys of the study file") from error
-
-
-def _explain(error: ValidationError) -> str:
-    lines = []
-    for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"]) or "study"
-        message = item["msg"].removeprefix("Value error, ")
-        given = item.get("input")
-        shown = "" if isinstance(given, dict | list) else f" (given: {given!r})"
-        allowed = ""
-        if item["type"] == "extra_forbidden":
-            message, shown = "unknown key", ""
-            allowed = f"; allowed here: {', '.join(_fields_at(item['loc'][:-1]))}"
-        lines.append(f"`{where}`: {message}{shown}{allowed}")
-    return "; ".join(lines)
-
-
-def _fields_at(location: tuple[int | str, ...]) -> list[str]:
-    model: Any = Study
-    sources = {"docstrings": DocstringSource, "files": FilesSource}
-    for part in location:
-        if isinstance(part, int) or model is Pool or (isinstance(part, str) and not isinstance(model, type)):
-            continue
-        if part in sources:
-            model = sources[str(part)]
-            continue
-        field = getattr(model, "model_fields", {}).get(part)
-        if field is None:
-            continue
-        inside = [one for one in (field.annotation, *get_args(field.annotation)) if isinstance(one, type)]
-        model = next((one for one in inside if issubclass(one, Model)), model)
-    return sorted(getattr(model, "model_fields", {}))
+        raise StudyError(f"{path.name}: {explain(error, Study)}", "mend these keys of the study file") from error

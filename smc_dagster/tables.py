@@ -46,7 +46,15 @@ class TableSpec:
 
 RAW_DOCUMENTS = TableSpec(
     "raw_documents",
-    pa.schema([*_DOCUMENT, ("day", pa.string()), ("file", pa.string()), ("line", pa.int64())]),
+    pa.schema(
+        [
+            *_DOCUMENT,
+            ("day", pa.string()),
+            ("file", pa.string()),
+            ("line", pa.int64()),
+            ("source_split", pa.string()),  # a split of ours that the source itself settles, else null
+        ]
+    ),
     "day",
 )
 QUARANTINE = TableSpec(
@@ -64,6 +72,8 @@ QUARANTINE = TableSpec(
     ),
     "day",
 )
+# what a day was refused for whose share of refused rows was too large: the tables of such a day stay as they were
+FAILED_QUARANTINE = TableSpec("failed_quarantine", QUARANTINE.schema, "day")
 REAL_DOCUMENTS = TableSpec(
     "real_documents",
     pa.schema(
@@ -302,9 +312,9 @@ PROVENANCE_THRESHOLDS = TableSpec(
 TABLES = {
     spec.name: spec
     for spec in (
-        RAW_DOCUMENTS, QUARANTINE, REAL_DOCUMENTS, REALITY_ANCHORS, SYNTHETIC_DOCUMENTS, SYNTHETIC_SCORES,
-        SYNTHETIC_PROFILE, REAL_EMBEDDINGS, SYNTHETIC_EMBEDDINGS, MIXTURE_DOCUMENTS, MIXTURE_COMPOSITION,
-        TRAINING_CURVES, PREDICTIONS, ARM_METRICS, DRIFT, HEADLINE, COLLAPSE_ONSET, SAFE_SHARES, MITIGATION_EFFECTS,
-        PROVENANCE_THRESHOLDS,
+        RAW_DOCUMENTS, QUARANTINE, FAILED_QUARANTINE, REAL_DOCUMENTS, REALITY_ANCHORS, SYNTHETIC_DOCUMENTS,
+        SYNTHETIC_SCORES, SYNTHETIC_PROFILE, REAL_EMBEDDINGS, SYNTHETIC_EMBEDDINGS, MIXTURE_DOCUMENTS,
+        MIXTURE_COMPOSITION, TRAINING_CURVES, PREDICTIONS, ARM_METRICS, DRIFT, HEADLINE, COLLAPSE_ONSET,
+        SAFE_SHARES, MITIGATION_EFFECTS, PROVENANCE_THRESHOLDS,
     )
 }  # fmt: skip

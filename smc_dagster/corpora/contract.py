@@ -1,65 +1,124 @@
 """The contract that every row must keep to become a document; what breaks it goes to quarantine with the reason.
 
-What belongs here: the rules, checked on whole columns, and the share of refused rows above which a day fails. What does
-not: reading rows (docstrings.py, files.py), and duplicates, which are no fault (real.py).
+What belongs here: the rules for a row, checked on whole columns, and the share of refused rows above which a day
+fails. What does not: reading rows (docstrings.py, files.py), rules that take a whole day to judge (whole_day.py), and
+duplicates, which are no fault (real.py).
 
-A row is refused for the first rule that it breaks, in the order of `_rules`. White space around a field is no fault and
-is taken off. Rows in = rows accepted + rows refused, always.
+A row is refused for the first rule that it breaks, in the order of the fields. White space around a field is no fault
+and is taken off. Rows in = rows accepted + rows refused, always.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from smc_dagster.corpora.batches import FIELDS, REFUSED, Batch, as_json
+from smc_dagster.corpora.batches import REFUSED, Batch
 from smc_dagster.errors import CorpusError
-from smc_dagster.study import Corpus
+from smc_dagster.study import Corpus, Provenance
 from smc_dagster.tables import ALL_DOMAINS
 
 MAX_NAME_CHARACTERS = 200
+# a pattern that asks for more repeats is more than the engine takes
+_MOST_REPEATS = 500
+Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
+Rule = tuple[str, str, Flags]
+Reason = tuple[str | None, str]
 
 
 def check(batch: Batch, corpus: Corpus) -> tuple[pa.Table, pa.Table]:
     """Part a batch into rows that keep the contract (RECORD, trimmed) and rows that do not (REFUSED).
 
-    What the reader had refused already is among the second.
+    What the reader had refused already is among the second. An id or a provenance that is empty counts as not given.
     """
     table = batch.records
-    for name in FIELDS:
-        table = table.set_column(table.column_names.index(name), name, pc.utf8_trim_whitespace(table[name]))
+    if not table.num_rows:
+        return table, batch.refused
     # 0: no rule broken yet, else the place of the broken rule in `broken`
     verdict = np.zeros(table.num_rows, np.int64)
-    broken: list[tuple[str | None, str]] = [(None, "")]
-    for field, reason, fails in _rules(table, corpus):
+    broken: list[Reason] = [(None, "")]
+    columns = {name: table[name] for name in table.column_names}
+    rules = [*_text_rules(columns, corpus)]
+    for name in ("domain", "label", "id", "provenance"):
+        rules += _name_rules(columns, name)
+    order = {field: place for place, field in enumerate(("domain", "label", "text", "id", "provenance"))}
+    for field, reason, fails in sorted(rules, key=lambda one: order[one[0]]):
         broken.append((field, reason))
-        # a null is `missing`; the rules that follow have nothing to say about it
-        hit = pc.fill_null(fails, False).to_numpy(zero_copy_only=False)
-        verdict[hit & (verdict == 0)] = len(broken) - 1
+        verdict[fails & (verdict == 0)] = len(broken) - 1
+    table = pa.table(columns, schema=table.schema)
+    if len(broken) == 1:
+        return table, batch.refused
     return table.filter(pa.array(verdict == 0)), pa.concat_tables([batch.refused, _refuse(batch, verdict, broken)])
 
 
-def _rules(table: pa.Table, corpus: Corpus) -> Iterator[tuple[str, str, pa.ChunkedArray]]:
-    for field in FIELDS:
-        column = table[field]
-        yield field, "missing", pc.is_null(column)
-        yield field, "empty", pc.equal(pc.utf8_length(column), 0)
-        yield field, "holds a NUL byte", pc.match_substring(column, "\0")
-    for field in ("domain", "label"):
-        length = pc.utf8_length(table[field])
-        yield field, f"longer than {MAX_NAME_CHARACTERS} characters", pc.greater(length, MAX_NAME_CHARACTERS)
-    yield "domain", f"`{ALL_DOMAINS}` stands for all domains and names none", pc.equal(table["domain"], ALL_DOMAINS)
-    text = table["text"]
-    too_long = pc.greater(pc.utf8_length(text), corpus.max_characters)
-    yield "text", f"longer than {corpus.max_characters} characters", too_long
-    words = pc.count_substring_regex(text, r"\S+")
-    yield "text", f"fewer than {corpus.min_words} words", pc.less(words, corpus.min_words)
+def _name_rules(columns: dict[str, pa.ChunkedArray], field: str) -> Iterator[Rule]:
+    """Rules of a field that is a name, judged once for each name there is."""
+    given = columns[field]
+    if given.null_count == len(given) and field in ("id", "provenance"):
+        return
+    encoded = given.combine_chunks().dictionary_encode()
+    names = pc.utf8_trim_whitespace(encoded.dictionary)
+    at = encoded.indices.fill_null(len(names)).to_numpy()
+    absent = pc.equal(names, "")
+    if field in ("id", "provenance"):
+        kept = pc.if_else(absent, pa.scalar(None, pa.string()), names)
+    else:
+        kept = names
+        yield field, "missing", at == len(names)
+        yield from _spread(at, field, "empty", absent)
+    columns[field] = pa.chunked_array([kept.take(encoded.indices)])
+    yield from _spread(at, field, "holds a NUL byte", pc.match_substring(names, "\0"))
+    long = pc.greater(pc.utf8_length(names), MAX_NAME_CHARACTERS)
+    yield from _spread(at, field, f"longer than {MAX_NAME_CHARACTERS} characters", long)
+    if field == "domain":
+        clash = pc.equal(names, ALL_DOMAINS)
+        yield from _spread(at, field, f"`{ALL_DOMAINS}` stands for all domains and names none", clash)
+    if field == "provenance":
+        grades = pa.array([one.value for one in Provenance])
+        known = pc.or_(absent, pc.is_in(names, value_set=grades))
+        yield from _spread(at, field, f"not on the scale {' < '.join(Provenance)}", pc.invert(known))
 
 
-def _refuse(batch: Batch, verdict: np.ndarray, broken: list[tuple[str | None, str]]) -> pa.Table:
+def _spread(at: np.ndarray, field: str, reason: str, fails: pa.Array) -> Iterator[Rule]:
+    """A rule broken by some names, for the rows that bear them."""
+    if pc.any(fails).as_py():
+        yield field, reason, np.append(fails.to_numpy(zero_copy_only=False), False)[at]
+
+
+def _text_rules(columns: dict[str, pa.ChunkedArray], corpus: Corpus) -> Iterator[Rule]:
+    text = pc.utf8_trim_whitespace(columns["text"].combine_chunks())
+    columns["text"] = pa.chunked_array([text])
+    length = pc.utf8_length(text)
+    nul = _holds_nul(text)
+    for reason, fails in (
+        ("missing", pc.is_null(text)),
+        ("empty", pc.equal(length, 0)),
+        ("holds a NUL byte", pc.match_substring(text, "\0") if nul else None),
+        (f"longer than {corpus.max_characters} characters", pc.greater(length, corpus.max_characters)),
+        (f"fewer than {corpus.min_words} words", _too_few_words(text, corpus.min_words)),
+    ):
+        if fails is not None and pc.any(fails).as_py():
+            # a null is `missing`; the other rules have nothing to say about it
+            yield "text", reason, pc.fill_null(fails, False).to_numpy(zero_copy_only=False)
+
+
+def _holds_nul(text: pa.Array) -> bool:
+    content = text.buffers()[2]
+    return content is not None and bool((np.frombuffer(content, np.uint8) == 0).any())
+
+
+def _too_few_words(text: pa.Array, least: int) -> pa.Array:
+    if least > _MOST_REPEATS:
+        return pc.less(pc.count_substring_regex(text, r"\S+"), least)
+    # ends at the last word asked for, where counting would go through every text to its end
+    return pc.invert(pc.match_substring_regex(text, rf"^\s*(?:\S+\s+){{{least - 1}}}\S"))
+
+
+def _refuse(batch: Batch, verdict: np.ndarray, broken: list[Reason]) -> pa.Table:
     places = np.flatnonzero(verdict)
     codes = pa.array(verdict[places])
     rows = batch.records.select(["file", "line"]).take(pa.array(places))
@@ -69,56 +128,55 @@ def _refuse(batch: Batch, verdict: np.ndarray, broken: list[tuple[str | None, st
     return pa.table([rows["file"], rows["line"], fields, reasons, came], schema=REFUSED)
 
 
-def home_domains(labels: pa.Array | pa.ChunkedArray, domains: pa.Array | pa.ChunkedArray) -> pa.Table:
+def home_domains(
+    labels: pa.Array | pa.ChunkedArray, domains: pa.Array | pa.ChunkedArray, rows: pa.Array | None = None
+) -> pa.Table:
     """The domain that each label belongs to: the one with most rows, the first by name among equals.
+
+    Args:
+        rows: how many rows a label and domain stand for; None: one.
 
     Returns:
         `label`, `home`, one row a label.
     """
-    counts = pa.table({"label": labels, "home": domains, "row": pa.repeat(1, len(labels))})
-    counts = counts.group_by(["label", "home"]).aggregate([("row", "count")])
-    ordered = counts.sort_by([("label", "ascending"), ("row_count", "descending"), ("home", "ascending")])
+    counts = pa.table({"label": labels, "home": domains, "rows": pa.repeat(1, len(labels)) if rows is None else rows})
+    counts = counts.group_by(["label", "home"]).aggregate([("rows", "sum")])
+    ordered = counts.sort_by([("label", "ascending"), ("rows_sum", "descending"), ("home", "ascending")])
     return ordered.group_by("label", use_threads=False).aggregate([("home", "first")]).rename_columns(["label", "home"])
 
 
-def part_strays(records: pa.Table) -> tuple[pa.Table, pa.Table]:
-    """Refuse the rows whose label belongs to another domain (`home_domains`); to be called on a whole day.
+def require_sound(
+    day: str,
+    rows: tuple[int, int],
+    files: tuple[int, int],
+    reasons: Counter[Reason],
+    corpus: Corpus,
+    where: str,
+) -> None:
+    """Check that few enough rows of a day were refused, and few enough of its files as a whole.
 
-    Returns:
-        rows accepted (RECORD) and rows refused (REFUSED), each in the order they came.
-    """
-    homes = home_domains(records["label"], records["domain"])
-    home = homes["home"].take(pc.index_in(records["label"], homes["label"]))
-    stray = pc.not_equal(records["domain"], home)
-    places = np.flatnonzero(stray.to_numpy(zero_copy_only=False))
-    rows = records.take(pa.array(places))
-    reason = pc.binary_join_element_wise("the label belongs to domain ", home.take(pa.array(places)), "")
-    field = pa.repeat("label", len(places)).cast(pa.string())
-    refused = pa.table(
-        [rows["file"], rows["line"], field, reason, pa.array(as_json(records, places), pa.string())], schema=REFUSED
-    )
-    return records.filter(pc.invert(stray)), refused
+    A file that is refused whole is one row, however many it may hold: so that it does not pass for little, the limit
+    holds for files too.
 
-
-def require_sound(day: str, rows_in: int, refused: pa.Table, corpus: Corpus) -> None:
-    """Check that few enough rows of a day were refused.
+    Args:
+        rows: refused, and read.
+        files: refused whole, and read.
+        reasons: refused rows by field and reason.
+        where: where the refused rows can be looked at.
 
     Raises:
-        CorpusError: the share is above `corpus.max_quarantine_share`; the message counts the reasons and names a row.
+        CorpusError: a share is above `corpus.max_quarantine_share`; the message counts the reasons.
     """
-    if refused.num_rows <= corpus.max_quarantine_share * rows_in:
-        return
-    counts = refused.group_by(["field", "reason"], use_threads=False).aggregate([("reason", "count")])
-    counts = counts.sort_by([("reason_count", "descending"), ("reason", "ascending"), ("field", "ascending")])
-    listed = "; ".join(f"{one['reason_count']:,} x {_said(one)}" for one in counts.slice(0, 5).to_pylist())
-    first = refused.slice(0, 1).to_pylist()[0]
-    raise CorpusError(
-        f"day {day}: {refused.num_rows:,} of {rows_in:,} rows were refused ({refused.num_rows / rows_in:.1%}; "
-        f"at most {corpus.max_quarantine_share:.1%} may be): {listed}. "
-        f"The first: {first['file']}, line {first['line']}, {_said(first)}",
-        "mend the source, or raise corpus.max_quarantine_share in the study file",
-    )
-
-
-def _said(row: dict[str, object]) -> str:
-    return f"`{row['field']}`: {row['reason']}" if row["field"] else str(row["reason"])
+    limit = corpus.max_quarantine_share
+    for (refused, of), unit in ((rows, "rows"), (files, "files")):
+        if refused > limit * of:
+            listed = "; ".join(
+                f"{count:,} x {f'`{field}`: ' if field else ''}{reason}"
+                for (field, reason), count in sorted(reasons.items(), key=lambda one: (-one[1], one[0][1]))[:5]
+            )
+            raise CorpusError(
+                f"day {day}: {refused:,} of {of:,} {unit} were refused ({refused / of:.1%}; at most {limit:.1%} "
+                f"may be), and the tables of that day were left as they were: {listed}. The refused rows, with file, "
+                f"line and reason: {where}",
+                "mend the source, or raise corpus.max_quarantine_share in the study file",
+            )

@@ -29,7 +29,8 @@ from pathlib import Path, PurePosixPath
 from smc_dagster.corpora.batches import Batch, Refusal, records, refusals
 from smc_dagster.corpora.paragraphs import first_paragraph
 from smc_dagster.errors import CorpusError
-from smc_dagster.study import DocstringSource, digest_of
+from smc_dagster.study import digest_of
+from smc_dagster.study_sources import DocstringSource
 
 STANDARD_LIBRARY = "python"
 BODY_SHARE = 1 / 3
@@ -123,14 +124,9 @@ def _read_package(package: str, exclude: list[str]) -> Batch:
         # below the package: the standard library has no package of its own on top
         modules.extend([module if package == STANDARD_LIBRARY else module[1:]] * len(paragraphs))
     labels = _labels(package, modules)
-    table = records(
-        [file for file, _, _ in found],
-        [line for _, line, _ in found],
-        [package] * len(found),
-        labels,
-        [text for _, _, text in found],
-    )
-    return Batch(table, refusals(refused))
+    fields = {"domain": package, "label": labels, "text": [text for _, _, text in found]}
+    table = records([file for file, _, _ in found], [line for _, line, _ in found], fields)
+    return Batch(table, refusals(refused), len(found) + len(refused))
 
 
 def _module(file: str) -> tuple[str, ...]:

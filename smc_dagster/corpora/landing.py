@@ -11,6 +11,7 @@ from pathlib import Path
 
 # a file whose last change is younger may still be growing
 SETTLED_SECONDS = 5
+REAL, SYNTHETIC = "real", "synthetic"
 
 
 def arrivals(landing: Path, now: datetime) -> tuple[dict[str, str], list[str], list[str]]:
@@ -27,9 +28,9 @@ def arrivals(landing: Path, now: datetime) -> tuple[dict[str, str], list[str], l
     settled: dict[str, str] = {}
     waiting: list[str] = []
     odd: list[str] = []
-    root = landing / "real"
+    root = landing / REAL
     for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        if not folder.is_dir() or not _is_day(folder.name):
+        if not folder.is_dir() or not is_day(folder.name):
             odd.append(folder.name)
             continue
         stats = []
@@ -50,7 +51,8 @@ def arrivals(landing: Path, now: datetime) -> tuple[dict[str, str], list[str], l
     return settled, waiting, odd
 
 
-def _is_day(name: str) -> bool:
+def is_day(name: str) -> bool:
+    """Whether a name is a date as the landing folder writes it, YYYY-MM-DD."""
     try:
         return date.fromisoformat(name).isoformat() == name
     except ValueError:

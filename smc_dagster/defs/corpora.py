@@ -3,14 +3,16 @@
 What belongs here: the Dagster side of corpora/. What does not: reading, checking or splitting documents.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
 from smc_dagster import places
 from smc_dagster.corpora.anchors import choose_anchors
+from smc_dagster.corpora.ingest import ingest
 from smc_dagster.corpora.real import build_real_documents
-from smc_dagster.corpora.sources import ingest
 from smc_dagster.defs import metadata
 from smc_dagster.defs.partitions import DAYS
 from smc_dagster.defs.resources import StudyResource
@@ -38,33 +40,32 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
             )
         ],
     )
-    def raw_documents(context: dg.AssetExecutionContext, smc: StudyResource) -> dg.MaterializeResult:
+    def raw_documents(context: dg.AssetExecutionContext, smc: StudyResource) -> Iterator[Any]:
         """One day's documents as they came, after the contract; what breaks it lies in `quarantine` with a reason."""
         bench = smc.open()
         day = context.partition_key
-        read = ingest(bench.study, day, landing_of(study))
-        fingerprint = bench.lineage.raw_documents(read.signature)
-        bench.lake.write(QUARANTINE, read.quarantine, fingerprint, day)
-        bench.lake.write(RAW_DOCUMENTS, read.raw, fingerprint, day)
-        reasons = read.quarantine.group_by("reason").aggregate([("reason", "count")]).to_pylist()
-        out = read.raw.num_rows + read.quarantine.num_rows
-        return dg.MaterializeResult(
+        done = ingest(bench.study, day, landing_of(study), bench.lake, bench.lineage)
+        yield dg.AssetCheckResult(
+            passed=done.adds_up,
+            check_name=COUNTS,
+            metadata={"rows_in": done.rows_in, "documents": done.documents, "quarantined": done.refused},
+        )
+        if not done.adds_up:
+            raise dg.Failure(
+                f"day {day}: {done.rows_in:,} rows were read, but {done.documents:,} documents and {done.refused:,} "
+                "refused rows written; the tables of that day were left as they were"
+            )
+        reasons = [{"field": one[0], "reason": one[1], "rows": rows} for one, rows in done.reasons.most_common(50)]
+        yield dg.MaterializeResult(
             metadata=metadata.of_table(bench, "raw_documents", day)
             | {
-                "rows_read": read.rows_in,
-                "rows_quarantined": read.quarantine.num_rows,
+                "rows_read": done.rows_in,
+                "rows_quarantined": done.refused,
+                "files_read": done.files_in,
+                "files_quarantined": done.files_refused,
                 "quarantine": dg.MetadataValue.path(bench.lake.table_path(QUARANTINE, day)),
-                "quarantine_reasons": metadata.records(
-                    [{"reason": one["reason"], "rows": one["reason_count"]} for one in reasons]
-                ),
+                "quarantine_reasons": metadata.records(reasons),
             },
-            check_results=[
-                dg.AssetCheckResult(
-                    passed=read.rows_in == out,
-                    check_name=COUNTS,
-                    metadata={"rows_in": read.rows_in, "rows_out": out},
-                )
-            ],
         )
 
     @dg.asset(

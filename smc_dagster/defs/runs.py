@@ -92,7 +92,7 @@ class StudyRun:
         settled, _, _ = arrivals(landing, datetime.now(UTC))
         due: list[str] = []
         for day in sorted({*settled, today}):
-            digest = bench.lineage.raw_documents(signature(bench.study.corpus.source, landing, day)).digest
+            digest = bench.lineage.raw_documents(signature(bench.study, landing, day)).digest
             held = stored.get(day)
             fresh = digest in known if day not in settled else held is not None and held.digest == digest
             if not fresh or not recorded:

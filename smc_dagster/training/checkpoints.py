@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from smc_dagster.errors import LakeError, StaleInputError
-from smc_dagster.lake import Fingerprint, Lake, slug
+from smc_dagster.fingerprints import Fingerprint
+from smc_dagster.lake import Lake, slug
 from smc_dagster.study import Training
 from smc_dagster.training.encoder import encoder_digest
 from smc_dagster.training.head_math import PARAMETERS

@@ -19,7 +19,8 @@ import pytest
 import torch
 
 from smc_dagster.errors import WeightsError
-from smc_dagster.lake import Fingerprint, Lake
+from smc_dagster.fingerprints import Fingerprint
+from smc_dagster.lake import Lake
 from smc_dagster.study import Training
 from smc_dagster.tables import MIXTURE_DOCUMENTS, PREDICTIONS
 from smc_dagster.training import checkpoints

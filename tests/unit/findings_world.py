@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from smc_dagster.evaluation.arm_metrics import arm_metrics
-from smc_dagster.lake import Fingerprint, Lake
+from smc_dagster.fingerprints import Fingerprint
+from smc_dagster.lake import Lake
 from smc_dagster.study import Study
 from smc_dagster.tables import ARM_METRICS, MIXTURE_COMPOSITION, PREDICTIONS, SYNTHETIC_PROFILE
 

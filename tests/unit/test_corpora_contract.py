@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 
-import pyarrow as pa
 import pytest
 from docstring_text import docstrings
 
 from smc_dagster.corpora.batches import RECORD, Batch, Refusal, records, refusals
-from smc_dagster.corpora.contract import check, part_strays, require_sound
+from smc_dagster.corpora.contract import check, require_sound
 from smc_dagster.errors import CorpusError
-from smc_dagster.study import Corpus, DocstringSource
+from smc_dagster.study import Corpus
+from smc_dagster.study_sources import DocstringSource
 
 pytestmark = pytest.mark.unit
 
@@ -21,9 +23,10 @@ CORPUS = Corpus(
 )  # fmt: skip
 
 
-def batch(rows: list[tuple[str | None, str | None, str | None]], came: tuple[Refusal, ...] = ()) -> Batch:
-    columns = zip(*rows, strict=True)
-    return Batch(records(["f.jsonl"] * len(rows), list(range(1, len(rows) + 1)), *columns), refusals(came))
+def batch(rows: list[tuple[str | None, ...]], came: tuple[Refusal, ...] = ()) -> Batch:
+    """Rows of domain, label, text and perhaps id and provenance."""
+    fields = dict(zip(("domain", "label", "text", "id", "provenance"), zip(*rows, strict=True), strict=False))
+    return Batch(records("f.jsonl", range(1, len(rows) + 1), fields), refusals(came), len(rows) + len(came))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +58,7 @@ def test_each_rule(row: tuple[str | None, str | None, str | None], field: str, r
 
 
 def test_rows_in_are_rows_out_and_fields_are_trimmed() -> None:
-    rows = [(f" {domain}", f"{label}\n", f"  {text} ") for domain, label, text in docstrings()[:300]]
+    rows: list = [(f" {domain}", f"{label}\n", f"  {text} ") for domain, label, text in docstrings()[:300]]
     came = (Refusal("f.jsonl", 9, None, "not valid JSON", "{"),)
     whole = batch(rows, came)
     good, bad = check(whole, CORPUS)
@@ -64,34 +67,68 @@ def test_rows_in_are_rows_out_and_fields_are_trimmed() -> None:
     assert all(value == value.strip() for row in good.to_pylist() for value in row.values() if isinstance(value, str))
 
 
-def test_a_label_of_two_domains_stays_with_the_larger_whatever_the_order() -> None:
-    rows = [("json", "a", "Decode one document."), ("http", "a", "Serve one request."), ("json", "a", "Encode a list.")]
-    rows += [("http", "b", "Serve a file."), ("json", "b", "Decode a file.")]  # equals: the first by name
-    for order in ([0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [1, 4, 0, 3, 2]):
-        good, bad = part_strays(batch([rows[one] for one in order]).records)
-        assert {(row["domain"], row["label"]) for row in good.to_pylist()} == {("json", "a"), ("http", "b")}
-        assert good.schema == RECORD
-        assert sorted((json.loads(row["row"])["text"], row["reason"]) for row in bad.to_pylist()) == [
-            ("Decode a file.", "the label belongs to domain http"),
-            ("Serve one request.", "the label belongs to domain json"),
-        ]
-        assert good.num_rows + bad.num_rows == len(rows)
+@pytest.mark.parametrize(
+    ("row", "field", "reason"),
+    [
+        (("a" * 201, None), "id", "longer than 200 characters"),
+        (("a\0", None), "id", "holds a NUL byte"),
+        (("a", "robotic"), "provenance", "not on the scale human < edited < "),
+        (("a", "Human"), "provenance", "not on the scale"),
+    ],
+)
+def test_rules_of_what_need_not_be_given(row: tuple[str | None, str | None], field: str, reason: str) -> None:
+    fine = [("7", "edited"), (None, None), (" ", "  "), (" x ", " human ")]
+    good, bad = check(batch([("d", "a", "Three words here", *one) for one in [*fine, row]]), CORPUS)
+    assert [(one["id"], one["provenance"]) for one in good.to_pylist()] == [
+        ("7", "edited"), (None, None), (None, None), ("x", "human"),
+    ]  # fmt: skip
+    (refused,) = bad.to_pylist()
+    assert refused["field"] == field
+    assert refused["reason"].startswith(reason)
+    assert json.loads(refused["row"])["id"] == row[0]
+
+
+@pytest.mark.parametrize("least", [1, 2, 3, 7, 600])
+def test_words_are_counted_as_runs_of_what_is_no_white_space(least: int) -> None:
+    corpus = CORPUS.model_copy(update={"min_words": least, "max_characters": 10**6})
+    texts = [
+        *(text for _, _, text in docstrings()[:200]),
+        "one",
+        "one two",
+        "a\tb\n\nc",
+        "é\u2003è è",
+        "x " * 599,
+        "x " * 600,
+    ]
+    good, _ = check(batch([("d", "a", text) for text in texts]), corpus)
+    kept = {one["line"] for one in good.to_pylist()}
+    assert kept == {at for at, text in enumerate(texts, 1) if len(re.findall(r"[^ \t\n\f\r]+", text)) >= least}
 
 
 def test_too_many_refused_rows_fail_the_day_and_name_the_counts() -> None:
-    rows = [("d", "a", "Three words here")] * 7 + [("d", "a", None)] * 2 + [("d", "a", "two words")]
-    _, bad = check(batch(rows), CORPUS)
+    reasons = Counter({("text", "missing"): 2, ("text", "fewer than 3 words"): 1})
     with pytest.raises(CorpusError) as caught:
-        require_sound("2026-01-05", 10, bad, CORPUS)
+        require_sound("2026-01-05", (3, 10), (0, 1), reasons, CORPUS, "the place")
     message = str(caught.value)
-    counts = ("3 of 10", "30.0%", "20.0%", "2 x `text`: missing", "1 x `text`: fewer")
-    for word in (*counts, "2026-01-05", "f.jsonl, line 8"):
+    for word in (
+        "3 of 10 rows",
+        "30.0%",
+        "20.0%",
+        "2 x `text`: missing",
+        "1 x `text`: fewer",
+        "2026-01-05",
+        "the place",
+    ):
         assert word in message
-    require_sound("2026-01-05", 15, bad, CORPUS)
+    require_sound("2026-01-05", (3, 15), (0, 1), reasons, CORPUS, "the place")
+
+
+def test_files_refused_whole_do_not_pass_for_a_row_each() -> None:
+    with pytest.raises(CorpusError, match="1 of 4 files"):
+        require_sound("2026-01-05", (1, 10_000), (1, 4), Counter({(None, "broken"): 1}), CORPUS, "the place")
+    require_sound("2026-01-05", (1, 10_000), (1, 5), Counter({(None, "broken"): 1}), CORPUS, "the place")
 
 
 def test_an_empty_batch() -> None:
-    good, bad = check(Batch(RECORD.empty_table(), refusals([])), CORPUS)
-    assert good.num_rows == bad.num_rows == 0
-    good, bad = part_strays(pa.concat_tables([good]))
+    good, bad = check(Batch(RECORD.empty_table(), refusals([]), 0), CORPUS)
     assert good.num_rows == bad.num_rows == 0

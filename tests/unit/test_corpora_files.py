@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import io
 import json
 from pathlib import Path
 
@@ -11,10 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 from docstring_text import docstrings
 
-from smc_dagster.corpora import files, formats
+from smc_dagster.corpora import blocks, files, pieces
 from smc_dagster.corpora.batches import Batch
 from smc_dagster.errors import CorpusError
-from smc_dagster.study import Columns, FilesSource
+from smc_dagster.study_sources import Columns, FilesSource
 
 pytestmark = pytest.mark.unit
 
@@ -37,28 +39,43 @@ def refused(batches: list[Batch]) -> list[dict]:
     return [row for batch in batches for row in batch.refused.to_pylist()]
 
 
+def packed(content: bytes, name: str) -> bytes:
+    if name.endswith(".gz"):
+        return gzip.compress(content)
+    return bytes(pa.Codec("zstd").compress(content, asbytes=True)) if name.endswith(".zst") else content
+
+
 def write(path: Path, rows: list[dict] = ROWS) -> Path:
-    kind = path.name.removesuffix(".gz").rsplit(".", 1)[1]
+    kind = path.name.removesuffix(".gz").removesuffix(".zst").rsplit(".", 1)[1]
     if kind == "parquet":
-        pq.write_table(pa.Table.from_pylist(rows), path)
-        return path
-    if kind == "jsonl":
-        text = "".join(json.dumps(row) + "\n" for row in rows)
+        sink = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist(rows), sink)
+        content = sink.getvalue()
+    elif kind == "jsonl":
+        content = "".join(json.dumps(row) + "\n" for row in rows).encode()
     else:
         quoted = [['"' + str(row[name]).replace('"', '""') + '"' for name in rows[0]] for row in rows]
-        text = "\n".join(("," if kind == "csv" else "\t").join(line) for line in [list(rows[0]), *quoted]) + "\n"
-    path.write_bytes(gzip.compress(text.encode()) if path.name.endswith(".gz") else text.encode())
+        content = "".join(
+            ("," if kind == "csv" else "\t").join(line) + "\n" for line in [list(rows[0]), *quoted]
+        ).encode()
+    path.write_bytes(packed(content, path.name))
     return path
 
 
-@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.tsv", "a.parquet", "a.jsonl.gz", "a.csv.gz"])
+@pytest.mark.parametrize(
+    "name", [f"a.{kind}{packing}" for kind in ("jsonl", "csv", "tsv", "parquet") for packing in ("", ".gz", ".zst")]
+)
 def test_every_format_gives_the_same_rows(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "BATCH_ROWS", 3)
+    monkeypatch.setattr(pieces, "BATCH_ROWS", 3)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 400)
     batches = read(write(tmp_path / name))
     first = 1 if "parquet" in name or "jsonl" in name else 2
-    assert kept(batches) == [row | {"file": name, "line": first + at} for at, row in enumerate(ROWS)]
+    absent = {"id": None, "provenance": None, "source_split": None}
+    assert kept(batches) == [row | absent | {"file": name, "line": first + at} for at, row in enumerate(ROWS)]
     assert not refused(batches)
-    assert len([one for one in batches if one.rows]) == 3
+    assert len([one for one in batches if one.rows]) >= 3
+    assert sum(one.rows for one in batches) == len(ROWS)
+    assert sum(one.files for one in batches) == 1
 
 
 def test_columns_are_mapped_and_may_serve_twice(tmp_path: Path) -> None:
@@ -102,7 +119,8 @@ def test_broken_jsonl_rows_keep_their_line_and_content(tmp_path: Path) -> None:
     assert came[5] == lines[4].decode()
     assert "udcff is no UTF-8" in came[6]
     assert sum(one.rows for one in batches) == 9
-    assert batches[0].as_they_came([1]) == [lines[7].decode()]
+    (piece,) = [one for one in batches if 8 in one.records["line"].to_pylist()]
+    assert piece.as_they_came([piece.records["line"].to_pylist().index(8)]) == [lines[7].decode()]
 
 
 def test_broken_csv_rows_keep_their_line_and_content(tmp_path: Path) -> None:
@@ -158,28 +176,90 @@ def test_parquet_of_other_string_types(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("a.csv", b"domain,text\n", ["a.csv", "`label`", "`domain`, `text`"]),
-        ("a.csv", b"", ["a.csv", "no header"]),
-        ("a.csv", b"domain,label,label,text\n", ["a.csv", "2 columns", "`label`"]),
-        ("a.parquet", b"PAR1 not really", ["a.parquet", "not readable as Parquet"]),
-        ("a.jsonl.gz", b"not gzip", ["a.jsonl.gz", "cannot be read"]),
-        ("a.txt", b"hello", ["a.txt", "not a kind of file"]),
+        ("a.csv", b"domain,text\n", ["no column named `label`", "`domain`, `text`"]),
+        ("a.csv", b"", ["no header"]),
+        ("a.csv", b"domain,label,label,text\n", ["2 columns named `label`"]),
+        ("a.parquet", b"PAR1 not really", ["not readable as Parquet"]),
+        ("a.parquet.gz", gzip.compress(b"PAR1 not really"), ["not readable as Parquet"]),
+        ("a.parquet.gz", gzip.compress(bytes(1000))[:-9], ["the archive is broken"]),
+        ("a.jsonl.gz", b"not gzip", ["the archive is broken", "gzip"]),
+        ("a.csv.zst", b"not zstd", ["the archive is broken", "ZSTD"]),
     ],
 )
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, content: bytes, words: list[str]) -> None:
+def test_a_file_that_is_none_is_one_refused_row_and_the_others_go_on(
+    tmp_path: Path, name: str, content: bytes, words: list[str]
+) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(CorpusError) as caught:
-        read(tmp_path)
+    write(tmp_path / "b.jsonl")
+    batches = read(tmp_path)
+    (row,) = refused(batches)
+    assert (row["file"], row["line"], row["field"], row["row"]) == (name, None, None, "")
     for word in words:
-        assert word in str(caught.value)
+        assert word in row["reason"]
+    assert str(tmp_path) not in row["reason"]
+    assert [one["line"] for one in kept(batches)] == list(range(1, len(ROWS) + 1))
+    assert (sum(one.files for one in batches), sum(one.files_refused for one in batches)) == (2, 1)
+    assert sum(one.rows for one in batches) == len(ROWS) + 1
+
+
+@pytest.mark.parametrize("packing", [".gz", ".zst"])
+@pytest.mark.parametrize("kind", [".jsonl", ".csv"])
+def test_a_truncated_archive_gives_its_whole_lines(tmp_path: Path, kind: str, packing: str) -> None:
+    # hex digits do not pack well: the archive has many blocks
+    rows = [row | {"text": hashlib.sha256(f"{at}".encode()).hexdigest() * 2} for at, row in enumerate(ROWS * 1000)]
+    path = write(tmp_path / f"a{kind}{packing}", rows)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    batches = read(tmp_path)
+    found = kept(batches)
+    assert 0.1 < len(found) / len(rows) < 0.9
+    assert [row["text"] for row in found] == [row["text"] for row in rows[: len(found)]]
+    (broken,) = refused(batches)
+    assert "the archive is broken from here on" in broken["reason"]
+    if kind == ".jsonl":
+        assert broken["line"] == len(found) + 1
+        assert json.dumps(rows[len(found)]).startswith(broken["row"])
+    assert sum(one.rows for one in batches) == len(found) + 1
+    assert sum(one.files_refused for one in batches) == 0
+
+
+def test_an_unknown_kind_of_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hello")
+    with pytest.raises(CorpusError, match=r"a\.txt: not a kind of file") as caught:
+        read(tmp_path)
     assert str(tmp_path) not in str(caught.value)
-    assert caught.value.remedy
+    assert ".parquet" in caught.value.remedy
 
 
 def test_a_parquet_column_that_holds_no_text(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", [{"domain": "d", "label": 3, "text": "All is well."}])
-    with pytest.raises(CorpusError, match=r"`label` is int64"):
-        read(tmp_path)
+    (row,) = refused(read(tmp_path))
+    assert row["reason"] == "column `label` is int64; text is expected"
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet"])
+def test_ids_provenance_and_a_domain_for_all(tmp_path: Path, name: str) -> None:
+    rows = [{"label": "a", "text": row["text"], "key": at, "hand": "edited"} for at, row in enumerate(ROWS)]
+    one = FilesSource(
+        kind="files",
+        path=str(write(tmp_path / name, rows)),
+        domain="support",
+        columns=Columns(id="key", provenance="hand"),
+    )
+    found = kept(list(files.read(one)))
+    assert [(row["domain"], row["id"], row["provenance"]) for row in found] == [
+        ("support", str(at), "edited") for at in range(len(ROWS))
+    ]
+
+
+def test_files_behind_a_url(tmp_path: Path) -> None:
+    import fsspec
+
+    with fsspec.open("memory://sources/deep/a.jsonl.gz", "wb") as file:
+        file.write(packed("".join(json.dumps(row) + "\n" for row in ROWS).encode(), "a.gz"))
+    one = FilesSource(kind="files", path="memory://sources")
+    assert [(row["file"], row["text"]) for row in kept(list(files.read(one)))] == [
+        ("deep/a.jsonl.gz", row["text"]) for row in ROWS
+    ]
 
 
 def test_a_folder_is_read_by_name_and_hidden_files_are_left_alone(tmp_path: Path) -> None:

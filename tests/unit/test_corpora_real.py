@@ -40,6 +40,7 @@ def raw(rows: list[tuple[str, str, str]], day: str = "2026-01-02") -> pa.Table:
         "day": [day] * size,
         "file": ["own.jsonl"] * size,
         "line": range(1, size + 1),
+        "source_split": pa.nulls(size, pa.string()),
     }
     return pa.table(columns, schema=RAW_DOCUMENTS.schema)
 

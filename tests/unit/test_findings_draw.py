@@ -19,7 +19,8 @@ from smc_dagster.findings.mitigation_effects import contrasts
 from smc_dagster.findings.panels import ece_draws, recall_draws
 from smc_dagster.findings.sentences import answer
 from smc_dagster.findings.summary import summary
-from smc_dagster.lake import Fingerprint, Lake
+from smc_dagster.fingerprints import Fingerprint
+from smc_dagster.lake import Lake
 from smc_dagster.tables import PREDICTIONS
 
 pytestmark = pytest.mark.unit

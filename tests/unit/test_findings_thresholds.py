@@ -13,7 +13,8 @@ from smc_dagster.findings.draw import draw_findings
 from smc_dagster.findings.report import render
 from smc_dagster.findings.summary import summary
 from smc_dagster.findings.thresholds import counted_shares
-from smc_dagster.lake import Fingerprint, Lake
+from smc_dagster.fingerprints import Fingerprint
+from smc_dagster.lake import Lake
 from smc_dagster.study import Provenance, Study
 from smc_dagster.tables import MIXTURE_DOCUMENTS
 

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from smc_dagster.errors import LakeError, StaleInputError
-from smc_dagster.lake import Fingerprint, Lake, slug
+from smc_dagster.fingerprints import Fingerprint
+from smc_dagster.lake import Lake, slug
 from smc_dagster.tables import ARM_METRICS, HEADLINE, MIXTURE_DOCUMENTS, REALITY_ANCHORS
 
 ONE = Fingerprint("reality_anchors", "part", "1", {"real_documents": "abc"}, 7)

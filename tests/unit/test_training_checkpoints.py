@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from smc_dagster.errors import LakeError, StaleInputError
-from smc_dagster.lake import Fingerprint, Lake
+from smc_dagster.fingerprints import Fingerprint
+from smc_dagster.lake import Lake
 from smc_dagster.study import Training
 from smc_dagster.tables import PREDICTIONS
 from smc_dagster.training import checkpoints

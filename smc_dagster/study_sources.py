@@ -1,0 +1,102 @@
+"""Where a study's documents come from, as its file says it.
+
+What belongs here: the pydantic models of `corpus.source` and of the columns of landed files, and the base of every
+section. What does not: reading a source (corpora/), the rest of a study (study.py).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+# CLINC150 calls what belongs to none of its intents so
+OUT_OF_SCOPE = "oos"
+ClincSplit = Literal["train", "val", "test"]
+
+
+class Model(BaseModel):
+    """Base of every section: unknown keys are errors, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Columns(Model):
+    """Which column of a file holds which field; JSONL: which key of the object."""
+
+    domain: str | None = Field(default="domain", description="null: the files have none; give `domain` of the source")
+    label: str = "label"
+    text: str = "text"
+    id: str | None = Field(default=None, description="the team's own id of a row")
+    provenance: str | None = Field(default=None, description="a grade of the scale; where null, the text is human")
+
+
+class TabularSource(Model):
+    """What sources of rows with columns share."""
+
+    columns: Columns = Columns()
+    domain: str | None = Field(default=None, min_length=1, description="the domain of every row, where no column is")
+
+    @model_validator(mode="after")
+    def _has_a_domain(self) -> TabularSource:
+        if self.domain is not None and "domain" in self.columns.model_fields_set and self.columns.domain is not None:
+            raise ValueError("give either `domain`, one for all rows, or `columns.domain`, not both")
+        if self.domain is None and self.columns.domain is None:
+            raise ValueError("columns.domain is null: give `domain`, one for all rows")
+        return self
+
+    def fields(self) -> dict[str, str]:
+        """Column by field, for the fields that the rows hold: `text`, `label`, `domain`, `id`, `provenance`."""
+        held = {name: getattr(self.columns, name) for name in ("domain", "label", "text", "id", "provenance")}
+        return {
+            name: str(column)
+            for name, column in held.items()
+            if column is not None and not (name == "domain" and self.domain is not None)
+        }
+
+
+class DocstringSource(Model):
+    """The docstrings of installed packages and of the standard library (read with `ast`, never imported)."""
+
+    kind: Literal["docstrings"]
+    packages: list[str] = Field(min_length=1, description="distribution names; `python` is the standard library")
+    exclude_modules: list[str] = Field(default_factory=list, description="globs of dotted modules to leave out")
+
+
+class FilesSource(TabularSource):
+    """Files of the team's own: JSONL, CSV, TSV or Parquet, plain, `.gz` or `.zst`; one file or a folder of them."""
+
+    kind: Literal["files"]
+    path: str = Field(description="a path, relative to the study file, or any fsspec URL")
+
+
+class HuggingFaceSource(TabularSource):
+    """A dataset of the Hugging Face hub, or a local folder that `datasets.load_dataset` takes."""
+
+    kind: Literal["huggingface"]
+    name: str = Field(min_length=1, description="id on the hub, or a folder")
+    config: str | None = None
+    splits: list[str] = Field(default=["train"], min_length=1)
+    revision: str | None = Field(default=None, description="commit, tag or branch; a commit makes a study repeatable")
+    own_splits: bool = Field(default=False, description="keep the dataset's train, validation and test apart as ours")
+
+
+class ClincSource(Model):
+    """CLINC150 in its own JSON: `{split: [[text, intent], ...]}`, and its `domains.json`: `{domain: [intent, ...]}`."""
+
+    kind: Literal["clinc150"]
+    path: str = Field(description="the folder that holds both files")
+    variant: str = Field(default="data_full", pattern=r"^[A-Za-z0-9_-]+$", description="the file, without `.json`")
+    splits: list[ClincSplit] = Field(default=["train", "val", "test"], min_length=1)
+    out_of_scope: bool = Field(default=False, description=f"read `oos_*` too, as domain and label `{OUT_OF_SCOPE}`")
+    own_splits: bool = Field(default=False, description="keep the dataset's train, val and test apart as ours")
+
+    @field_validator("splits")
+    @classmethod
+    def _each_once(cls, splits: list[ClincSplit]) -> list[ClincSplit]:
+        if len(set(splits)) != len(splits):
+            raise ValueError("a split is given twice")
+        return splits
+
+
+Source = Annotated[DocstringSource | FilesSource | HuggingFaceSource | ClincSource, Field(discriminator="kind")]
