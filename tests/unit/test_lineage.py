@@ -18,7 +18,8 @@ PARTITIONS = {"synthetic": "templated", "drift": "templated"} | dict.fromkeys(
     ("mixture", "checkpoints", "predictions", "arm_metrics"), ARM
 )
 TABLES = [name for name in CODE_VERSIONS if name not in ("raw_documents", "study_report", "headline")]
-TABLES = [name for name in TABLES if name not in ("collapse_onset", "safe_shares", "mitigation_effects")]
+FINDINGS = ("collapse_onset", "safe_shares", "mitigation_effects", "provenance_thresholds")
+TABLES = [name for name in TABLES if name not in FINDINGS]
 
 
 def due(tmp_path: Path, study: Study = STUDY, **given: object) -> dict[str, str]:
