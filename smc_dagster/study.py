@@ -113,7 +113,7 @@ class Pool(Model):
     """One synthetic corpus made one way."""
 
     generator: str
-    settings: dict[str, int | float | str | bool] = Field(default_factory=dict)
+    settings: dict[str, bool | int | float | str | list[str] | dict[str, str]] = Field(default_factory=dict)
     ratio: float = Field(default=0.7, gt=0, le=10, description="documents made per real training document")
 
 

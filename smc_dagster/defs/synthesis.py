@@ -58,6 +58,7 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
                     "generator": spec.generator,
                     "settings": dict(spec.settings),
                     "documents_asked": made.asked,
+                    **made.made.figures,
                     "sample": metadata.records(sample),
                 },
                 partition_key=pool,

@@ -10,14 +10,14 @@ settings and on the seed, neither on the order of rows nor on which other labels
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
 from pydantic import BaseModel
 
-from smc_dagster.study import Provenance
+from smc_dagster.study import Corpus, Provenance
 
 # rows ordered by label, then as they were made
 MADE = pa.schema(
@@ -46,6 +46,7 @@ class Request:
         model: folder of the language model that the pool draws on, for those that do.
         landing: the study's folder `landing/synthetic`, for those that read files.
         cache: folder of its own that outlives the pool. It need not exist.
+        corpus: the study's limits on a document.
     """
 
     study: str
@@ -58,6 +59,7 @@ class Request:
     model: Path | None = None
     landing: Path | None = None
     cache: Path | None = None
+    corpus: Corpus | None = None
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,13 @@ class Made:
         texts: schema MADE.
         refused: rows that it read and could not use, schema QUARANTINE less `day`; None: it read none.
         rows_in: rows that it read; 0 where it makes text of its own.
+        figures: what a person may want to know of how it went, e.g. requests sent.
     """
 
     texts: pa.Table
     refused: pa.Table | None = None
     rows_in: int = 0
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 class Generator(Protocol):

@@ -21,12 +21,19 @@ from smc_dagster.corpora.text import doc_ids
 from smc_dagster.errors import CorpusError, StudyError
 from smc_dagster.study import Provenance, Study
 from smc_dagster.synthesis.contract import MADE, Generator, Made, Request
+from smc_dagster.synthesis.edit import Edit
+from smc_dagster.synthesis.endpoint import Endpoint
 from smc_dagster.synthesis.markov import Markov
 from smc_dagster.synthesis.streams import seed_of
 from smc_dagster.synthesis.template import Template
 from smc_dagster.tables import SYNTHETIC_DOCUMENTS, TRAINING_SPLITS
 
-GENERATORS: dict[str, Generator] = {"template": Template(), "markov": Markov()}
+GENERATORS: dict[str, Generator] = {
+    "template": Template(),
+    "markov": Markov(),
+    "edit": Edit(),
+    "endpoint": Endpoint(),
+}
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,7 @@ def make_pool(study: Study, pool: str, real: pa.Table, place: Place) -> Pool:
         model=place.model,
         landing=place.landing,
         cache=place.cache,
+        corpus=study.corpus,
     )
     given = generator.generate(request)
     domain_of = {row["label"]: row["domain"] for row in sizes}

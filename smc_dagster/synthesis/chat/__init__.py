@@ -1,0 +1,1 @@
+"""Talking to a chat endpoint: prompts, answers, requests that may fail, and the cache."""

@@ -1,0 +1,45 @@
+"""From an answer in free text to the texts in it.
+
+What belongs here: finding the list in an answer and taking off what is not text. What does not: whether a text is fit
+for a pool (endpoint.py).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+_FENCE = re.compile(r"^\s*```[\w-]*\s*$")
+# 1.  2)  -  *  •  "Text 3:"
+_BULLET = re.compile(r"^\s*(?:(?:\(?\d{1,3}[.):]|[-*•–])\s+|(?:text|example|document)\s*\d*\s*:\s*)", re.IGNORECASE)
+_QUOTES = {('"', '"'), ("'", "'"), ("“", "”"), ("«", "»"), ("`", "`")}
+
+
+def texts_in(answer: str) -> list[str]:
+    """The texts of an answer: the strings of a JSON list where it holds one, else its lines.
+
+    Bullets, numbers, code fences and quotes around a text are taken off, and runs of white space become one blank.
+    """
+    found = _json_list(answer)
+    lines = [line for line in answer.splitlines() if not _FENCE.match(line)] if found is None else found
+    return [text for text in (_plain(line) for line in lines) if text]
+
+
+def _json_list(answer: str) -> list[str] | None:
+    start, end = answer.find("["), answer.rfind("]")
+    if start < 0 or end < start:
+        return None
+    try:
+        found = json.loads(answer[start : end + 1])
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        return None
+    return found
+
+
+def _plain(line: str) -> str:
+    text = " ".join(_BULLET.sub("", line, count=1).split())
+    if len(text) > 1 and (text[0], text[-1]) in _QUOTES:
+        text = text[1:-1].strip()
+    return text
