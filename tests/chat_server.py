@@ -72,7 +72,9 @@ def front(upstream: str | None = None, **settings: object) -> Iterator[Fronted]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             with lock:
-                state.seen.append((time.monotonic(), json.loads(body), dict(self.headers)))
+                state.seen.append(
+                    (time.monotonic(), json.loads(body), {name.lower(): value for name, value in self.headers.items()})
+                )
                 fault = state.faults.pop(0) if state.faults else None
             if fault == "cut":
                 self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 999\r\n\r\n{")

@@ -293,7 +293,7 @@ def test_the_key_stays_in_the_environment(with_endpoint: Any, monkeypatch: pytes
         done = materialise(site, study)
         assert done.success
         # it was sent, so there was something to leak
-        assert all(headers["Authorization"] == f"Bearer {SECRET}" for _, _, headers in server.seen)
+        assert all(headers["authorization"] == f"Bearer {SECRET}" for _, _, headers in server.seen)
     assert files_with(site.folder, SECRET) == []
     assert Lake(site.lake, "tiny").rows(SYNTHETIC_DOCUMENTS, "templated") > 0
     # the scan sees what it must: a key in a file is found
