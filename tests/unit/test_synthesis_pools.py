@@ -204,13 +204,14 @@ def neighbours(text: str) -> list[tuple[str, str]]:
     return list(itertools.pairwise(words))
 
 
-def test_text_of_nothing_but_marks_is_survived() -> None:
+@pytest.mark.parametrize("name", ["template", "markov", "edit"])
+def test_text_of_nothing_but_marks_is_survived(name: str) -> None:
     texts = ["\u2060 \u2060 \u2060", "((( [[[ {{{", "`", "!!! ... ???", "x", "<script>alert(1)</script> {0} %s"]
-    rows = pa.table({"domain": ["d"] * 6, "label": ["l"] * 6, "text": texts})
-    for generator in GENERATORS.values():
-        made = generate(generator, rows, {"l": 30}, generator.settings(), 1)["l"]
-        assert len(made) == 30
-        assert all(text.strip() for text in made)
+    ids = [f"{number:032x}" for number in range(6)]
+    rows = pa.table({"doc_id": ids, "domain": ["d"] * 6, "label": ["l"] * 6, "text": texts})
+    made = generate(GENERATORS[name], rows, {"l": 30}, GENERATORS[name].settings(), 1)["l"]
+    assert len(made) == 30
+    assert all(text.strip() for text in made)
 
 
 @pytest.mark.parametrize(
