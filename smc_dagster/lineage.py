@@ -10,7 +10,7 @@ that makes a table changes what it writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from smc_dagster.fingerprints import Fingerprint
 from smc_dagster.lake import Lake
@@ -55,10 +55,19 @@ class Lineage:
         strictness: digest of each row of the strictness seed, by level.
         mixture_code: digest of the dbt models that make mixtures.
         encoder: digest of the encoder weights.
+        pool_files: hash of the files that a pool is read from; None for a pool that is no files'.
     """
 
     def __init__(
-        self, study: Study, lake: Lake, *, caps: str, strictness: Mapping[str, str], mixture_code: str, encoder: str
+        self,
+        study: Study,
+        lake: Lake,
+        *,
+        caps: str,
+        strictness: Mapping[str, str],
+        mixture_code: str,
+        encoder: str,
+        pool_files: Callable[[str], str | None] = lambda pool: None,
     ) -> None:
         self.study = study
         self.lake = lake
@@ -66,6 +75,7 @@ class Lineage:
         self._strictness = strictness
         self._mixture_code = mixture_code
         self._encoder = encoder
+        self._pool_files = pool_files
         self._memo: dict[tuple[str, str | None], Fingerprint] = {}
 
     def due(self, table: str, partition: str | None = None) -> Fingerprint:
@@ -145,7 +155,15 @@ class Lineage:
         return self.study.anchors.model_dump(mode="json"), inputs
 
     def _synthetic_documents(self, pool: str) -> Made:
-        return self.study.pools[pool].model_dump(mode="json"), self._inputs(("real_documents", None))
+        part, inputs = self.study.pools[pool].model_dump(mode="json"), self._inputs(("real_documents", None))
+        held = self._pool_files(pool)
+        if held is not None:
+            # what the path holds is in the signature
+            part["settings"].pop("path", None)
+            inputs["files"] = held
+            part["limits"] = self.study.corpus.model_dump(mode="json", include={"min_words", "max_characters"})
+            part["synthetic_from"] = self.study.synthetic_from.value
+        return part, inputs
 
     def _synthetic_embeddings(self, pool: str) -> Made:
         return self._embedding_part(), self._inputs(("synthetic_documents", pool))

@@ -113,7 +113,7 @@ class Pool(Model):
     """One synthetic corpus made one way."""
 
     generator: str
-    settings: dict[str, bool | int | float | str | list[str] | dict[str, str]] = Field(default_factory=dict)
+    settings: dict[str, bool | int | float | str | list[str] | dict[str, str | None]] = Field(default_factory=dict)
     ratio: float = Field(default=0.7, gt=0, le=10, description="documents made per real training document")
 
 
@@ -336,10 +336,25 @@ def load_study(name_or_path: str | None = None) -> Study:
         raise StudyError(f"{path.name}: not readable as YAML: {error}", "mend the file") from error
     if not isinstance(raw, dict):
         raise StudyError(f"{path.name}: a study file must be a mapping, not {type(raw).__name__}", "see studies/")
-    source = raw.get("corpus", {}).get("source", {}) if isinstance(raw.get("corpus"), dict) else {}
-    if isinstance(source, dict) and isinstance(source.get("path"), str) and "://" not in source["path"]:
-        source["path"] = str((path.parent / Path(source["path"]).expanduser()).resolve())
+    _resolve_paths(raw, path.parent)
     try:
         return Study.model_validate(raw)
     except ValidationError as error:
         raise StudyError(f"{path.name}: {explain(error, Study)}", "mend these keys of the study file") from error
+
+
+def _resolve_paths(raw: dict[Any, Any], folder: Path) -> None:
+    """Make the relative paths of the corpus and of pools absolute; what is no mapping is left to the checks."""
+
+    def inside(value: Any, *keys: str) -> Any:
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+    pools = inside(raw, "pools")
+    owners = [inside(raw, "corpus", "source")]
+    owners += [inside(pool, "settings") for pool in pools.values()] if isinstance(pools, dict) else []
+    for owner in owners:
+        given = inside(owner, "path")
+        if isinstance(given, str) and "://" not in given:
+            owner["path"] = str((folder / Path(given).expanduser()).resolve())

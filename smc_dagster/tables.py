@@ -86,6 +86,12 @@ REALITY_ANCHORS = TableSpec(
     pa.schema([("version", pa.string()), ("doc_id", pa.string()), ("slice", pa.string()), ("distance", pa.float32())]),
 )
 SYNTHETIC_DOCUMENTS = TableSpec("synthetic_documents", pa.schema([*_DOCUMENT, ("pool", pa.string(), False)]), "pool")
+# rows that a pool's files held and that broke the contract
+SYNTHETIC_QUARANTINE = TableSpec(
+    "synthetic_quarantine",
+    pa.schema([("pool", pa.string()) if field.name == "day" else field for field in QUARANTINE.schema]),
+    "pool",
+)
 SYNTHETIC_SCORES = TableSpec(
     "synthetic_scores",
     pa.schema(
@@ -313,8 +319,8 @@ TABLES = {
     spec.name: spec
     for spec in (
         RAW_DOCUMENTS, QUARANTINE, FAILED_QUARANTINE, REAL_DOCUMENTS, REALITY_ANCHORS, SYNTHETIC_DOCUMENTS,
-        SYNTHETIC_SCORES, SYNTHETIC_PROFILE, REAL_EMBEDDINGS, SYNTHETIC_EMBEDDINGS, MIXTURE_DOCUMENTS,
-        MIXTURE_COMPOSITION, TRAINING_CURVES, PREDICTIONS, ARM_METRICS, DRIFT, HEADLINE, COLLAPSE_ONSET,
+        SYNTHETIC_QUARANTINE, SYNTHETIC_SCORES, SYNTHETIC_PROFILE, REAL_EMBEDDINGS, SYNTHETIC_EMBEDDINGS,
+        MIXTURE_DOCUMENTS, MIXTURE_COMPOSITION, TRAINING_CURVES, PREDICTIONS, ARM_METRICS, DRIFT, HEADLINE, COLLAPSE_ONSET,
         SAFE_SHARES, MITIGATION_EFFECTS, PROVENANCE_THRESHOLDS,
     )
 }  # fmt: skip

@@ -57,7 +57,7 @@ def open_workbench(study: str | None = None, lake: str | None = None, *, claim: 
         StudyError, CapsError, WeightsError, LakeError: see their messages.
     """
     from smc_dagster.mixing import seeds
-    from smc_dagster.synthesis.registry import check_pools
+    from smc_dagster.synthesis.registry import check_pools, files_signature
     from smc_dagster.training.encoder import encoder_digest
 
     opened = load_study(study)
@@ -72,6 +72,7 @@ def open_workbench(study: str | None = None, lake: str | None = None, *, claim: 
         strictness=seeds.strictness_digests(),
         mixture_code=seeds.mixture_code_digest(),
         encoder=encoder_digest(opened.training.encoder),
+        pool_files=lambda pool: files_signature(opened, pool, places.synthetic_landing(opened.name)),
     )
     return Workbench(opened, store, lineage)
 

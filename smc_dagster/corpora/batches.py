@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 FIELDS = ("domain", "label", "text")
-OPTIONAL = ("id", "provenance")
+OPTIONAL = ("id", "provenance", "parent_doc_id")
 # what could be read; nulls are the contract's business
 RECORD = pa.schema(
     [
@@ -24,6 +24,7 @@ RECORD = pa.schema(
         ("text", pa.string()),
         ("id", pa.string()),  # the source's own id of the row
         ("provenance", pa.string()),  # a grade of the scale; null is `human`
+        ("parent_doc_id", pa.string()),  # the training document that a synthetic text came from
         ("source_split", pa.string()),  # a split of ours that the source settles; null where it does not
         ("file", pa.string()),
         ("line", pa.int64()),

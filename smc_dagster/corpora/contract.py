@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from smc_dagster.corpora.batches import REFUSED, Batch
+from smc_dagster.corpora.batches import FIELDS, OPTIONAL, REFUSED, Batch
 from smc_dagster.errors import CorpusError
 from smc_dagster.study import Corpus, Provenance
 from smc_dagster.tables import ALL_DOMAINS
@@ -33,7 +33,8 @@ Reason = tuple[str | None, str]
 def check(batch: Batch, corpus: Corpus) -> tuple[pa.Table, pa.Table]:
     """Part a batch into rows that keep the contract (RECORD, trimmed) and rows that do not (REFUSED).
 
-    What the reader had refused already is among the second. An id or a provenance that is empty counts as not given.
+    What the reader had refused already is among the second. An id, a provenance or a parent that is empty counts as
+    not given.
     """
     table = batch.records
     if not table.num_rows:
@@ -43,9 +44,9 @@ def check(batch: Batch, corpus: Corpus) -> tuple[pa.Table, pa.Table]:
     broken: list[Reason] = [(None, "")]
     columns = {name: table[name] for name in table.column_names}
     rules = [*_text_rules(columns, corpus)]
-    for name in ("domain", "label", "id", "provenance"):
+    for name in ("domain", "label", *OPTIONAL):
         rules += _name_rules(columns, name)
-    order = {field: place for place, field in enumerate(("domain", "label", "text", "id", "provenance"))}
+    order = {field: place for place, field in enumerate((*FIELDS, *OPTIONAL))}
     for field, reason, fails in sorted(rules, key=lambda one: order[one[0]]):
         broken.append((field, reason))
         verdict[fails & (verdict == 0)] = len(broken) - 1
@@ -58,13 +59,13 @@ def check(batch: Batch, corpus: Corpus) -> tuple[pa.Table, pa.Table]:
 def _name_rules(columns: dict[str, pa.ChunkedArray], field: str) -> Iterator[Rule]:
     """Rules of a field that is a name, judged once for each name there is."""
     given = columns[field]
-    if given.null_count == len(given) and field in ("id", "provenance"):
+    if given.null_count == len(given) and field in OPTIONAL:
         return
     encoded = given.combine_chunks().dictionary_encode()
     names = pc.utf8_trim_whitespace(encoded.dictionary)
     at = encoded.indices.fill_null(len(names)).to_numpy()
     absent = pc.equal(names, "")
-    if field in ("id", "provenance"):
+    if field in OPTIONAL:
         kept = pc.if_else(absent, pa.scalar(None, pa.string()), names)
     else:
         kept = names
@@ -146,19 +147,20 @@ def home_domains(
 
 
 def require_sound(
-    day: str,
+    what: str,
     rows: tuple[int, int],
     files: tuple[int, int],
     reasons: Counter[Reason],
     corpus: Corpus,
     where: str,
 ) -> None:
-    """Check that few enough rows of a day were refused, and few enough of its files as a whole.
+    """Check that few enough rows of a day or a pool were refused, and few enough of its files as a whole.
 
     A file that is refused whole is one row, however many it may hold: so that it does not pass for little, the limit
     holds for files too.
 
     Args:
+        what: the day or the pool, as an error names it.
         rows: refused, and read.
         files: refused whole, and read.
         reasons: refused rows by field and reason.
@@ -175,8 +177,8 @@ def require_sound(
                 for (field, reason), count in sorted(reasons.items(), key=lambda one: (-one[1], one[0][1]))[:5]
             )
             raise CorpusError(
-                f"day {day}: {refused:,} of {of:,} {unit} were refused ({refused / of:.1%}; at most {limit:.1%} "
-                f"may be), and the tables of that day were left as they were: {listed}. The refused rows, with file, "
-                f"line and reason: {where}",
+                f"{what}: {refused:,} of {of:,} {unit} were refused ({refused / of:.1%}; at most {limit:.1%} "
+                f"may be), and its tables were left as they were: {listed}. The refused rows, with file, line and "
+                f"reason: {where}",
                 "mend the source, or raise corpus.max_quarantine_share in the study file",
             )

@@ -86,7 +86,12 @@ def ingest(study: Study, day: str, landing: Path | None, lake: Lake, lineage: Li
         failed = lake.table_path(FAILED_QUARANTINE, day)
         try:
             contract.require_sound(
-                day, (refused, rows_in), (files_refused, files), stage.reasons, corpus, f"failed_quarantine, {failed}"
+                f"day {day}",
+                (refused, rows_in),
+                (files_refused, files),
+                stage.reasons,
+                corpus,
+                f"failed_quarantine, {failed}",
             )
         except CorpusError:
             lake.adopt(FAILED_QUARANTINE, stage.refused, day)

@@ -5,10 +5,14 @@ text.
 """
 
 import shutil
+from collections.abc import Iterator
+from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
+from dagster._core.definitions.metadata import normalize_metadata
 
 from smc_dagster import places
 from smc_dagster.defs import metadata
@@ -20,11 +24,12 @@ from smc_dagster.quality.drift import pool_drift
 from smc_dagster.screening.profile import profile_pool
 from smc_dagster.screening.scores import score_pool
 from smc_dagster.study import Study
-from smc_dagster.synthesis.registry import Place, make_pool
-from smc_dagster.tables import ALL_DOMAINS, DRIFT
+from smc_dagster.synthesis.registry import Place, Pool, make_pool
+from smc_dagster.tables import ALL_DOMAINS, DRIFT, SYNTHETIC_DOCUMENTS, SYNTHETIC_QUARANTINE
 from smc_dagster.workbench import Workbench
 
 GROUP = "synthesis"
+COUNTS = "synthetic_rows_in_equal_rows_out"
 
 
 def assets(study: Study) -> list[dg.AssetsDefinition]:
@@ -39,16 +44,32 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
         kinds={"parquet"},
         owners=metadata.OWNERS,
         code_version=CODE_VERSIONS["synthetic_documents"],
+        check_specs=[
+            dg.AssetCheckSpec(
+                COUNTS,
+                asset="synthetic_documents",
+                blocking=True,
+                partitions_def=by_pool,
+                description="Every row read from files is a document or in quarantine.",
+            )
+        ],
     )
-    def synthetic_documents(context: dg.AssetExecutionContext, smc: StudyResource) -> dg.MaterializeResult:
-        """A pool's documents, made from the real training split alone."""
+    def synthetic_documents(context: dg.AssetExecutionContext, smc: StudyResource) -> Iterator[Any]:
+        """A pool's documents, made from the real training split alone, or read from the team's own files."""
         bench = smc.open()
         real = bench.read("real_documents")
         for pool in context.partition_keys:
             spec = bench.study.pools[pool]
             place = place_of(bench, pool)
+            # taken before files are read: what changes meanwhile makes the pool stale
+            due = bench.lineage.due("synthetic_documents", pool)
             made = make_pool(bench.study, pool, real, place)
-            bench.write("synthetic_documents", made.documents, pool)
+            yield _counted(pool, made)
+            if not made.adds_up:
+                raise dg.Failure(f"pool `{pool}`: rows were lost; its tables were left as they were")
+            refused = made.refused.append_column("pool", pa.repeat(pool, made.refused.num_rows))
+            bench.lake.write(SYNTHETIC_QUARANTINE, refused, due, pool)
+            bench.lake.write(SYNTHETIC_DOCUMENTS, made.documents, due, pool)
             # the pool is whole: what an interrupted run would have gone on with is no longer needed
             shutil.rmtree(place.work, ignore_errors=True)
             sample = bench.read("synthetic_documents", pool, columns=["label", "text"]).slice(0, 8).to_pylist()
@@ -59,11 +80,13 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
                     "settings": dict(spec.settings),
                     "documents_asked": made.asked,
                     **made.made.figures,
+                    "rows_quarantined": made.refused.num_rows,
+                    "quarantine": dg.MetadataValue.path(bench.lake.table_path(SYNTHETIC_QUARANTINE, pool)),
                     "sample": metadata.records(sample),
                 },
                 partition_key=pool,
             )
-        return dg.MaterializeResult()
+        yield dg.MaterializeResult()
 
     @dg.asset(
         group_name=GROUP,
@@ -161,6 +184,19 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
         return dg.MaterializeResult()
 
     return [synthetic_documents, synthetic_scores, synthetic_profile, drift_report]
+
+
+def _counted(pool: str, made: Pool) -> AssetCheckEvaluation:
+    counts = {"rows_in": made.made.rows_in, "documents": made.documents.num_rows, "quarantined": made.refused.num_rows}
+    return AssetCheckEvaluation(
+        asset_key=dg.AssetKey("synthetic_documents"),
+        check_name=COUNTS,
+        passed=made.adds_up,
+        metadata=normalize_metadata(counts),
+        severity=dg.AssetCheckSeverity.ERROR,
+        partition=pool,
+        blocking=True,
+    )
 
 
 def place_of(bench: Workbench, pool: str) -> Place:

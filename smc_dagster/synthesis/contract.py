@@ -47,6 +47,7 @@ class Request:
         landing: the study's folder `landing/synthetic`, for those that read files.
         cache: folder of its own that outlives the pool. It need not exist.
         corpus: the study's limits on a document.
+        synthetic_from: the grade from which on text counts as synthetic in the study.
     """
 
     study: str
@@ -60,6 +61,7 @@ class Request:
     landing: Path | None = None
     cache: Path | None = None
     corpus: Corpus | None = None
+    synthetic_from: Provenance = Provenance.edited
 
 
 @dataclass(frozen=True)

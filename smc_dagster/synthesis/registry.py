@@ -17,12 +17,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ValidationError
 
+from smc_dagster.corpora.batches import REFUSED
 from smc_dagster.corpora.text import doc_ids
 from smc_dagster.errors import CorpusError, StudyError
 from smc_dagster.study import Provenance, Study
+from smc_dagster.synthesis import files
 from smc_dagster.synthesis.contract import MADE, Generator, Made, Request
 from smc_dagster.synthesis.edit import Edit
 from smc_dagster.synthesis.endpoint import Endpoint
+from smc_dagster.synthesis.files import Files, FilesSettings
 from smc_dagster.synthesis.markov import Markov
 from smc_dagster.synthesis.streams import seed_of
 from smc_dagster.synthesis.template import Template
@@ -32,6 +35,7 @@ GENERATORS: dict[str, Generator] = {
     "template": Template(),
     "markov": Markov(),
     "edit": Edit(),
+    "files": Files(),
     "endpoint": Endpoint(),
 }
 
@@ -60,6 +64,16 @@ class Pool:
     asked: int
     made: Made
 
+    @property
+    def refused(self) -> pa.Table:
+        """Rows that were read and broke the contract, schema REFUSED."""
+        return REFUSED.empty_table() if self.made.refused is None else self.made.refused
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether each row that was read is a document or a refused row."""
+        return self.made.refused is None or self.made.rows_in == self.documents.num_rows + self.refused.num_rows
+
 
 def check_pools(study: Study) -> None:
     """Check generator and settings of every pool, making nothing.
@@ -69,13 +83,38 @@ def check_pools(study: Study) -> None:
             real in this study.
     """
     for pool in study.pools:
-        generator, _ = pool_settings(study, pool)
-        if generator.provenance.grade < study.synthetic_from.grade:
+        generator, settings = pool_settings(study, pool)
+        # what reads files has no grade of its own; a row that names one is judged by it
+        grade = settings.provenance if isinstance(settings, FilesSettings) else generator.provenance
+        if grade.grade < study.synthetic_from.grade:
             raise StudyError(
-                f"pool `{pool}`: generator `{study.pools[pool].generator}` makes `{generator.provenance.value}` text, "
+                f"pool `{pool}`: generator `{study.pools[pool].generator}` makes `{grade.value}` text, "
                 f"which counts as real where synthetic_from is `{study.synthetic_from.value}`",
-                f"set synthetic_from to `{generator.provenance.value}` or an earlier grade, or take another generator",
+                f"set synthetic_from to `{grade.value}` or an earlier grade, or take another generator",
             )
+
+
+def files_signature(study: Study, pool: str, landing: Path) -> str | None:
+    """Hash of the files that a pool is read from; None where it is written by a generator.
+
+    Args:
+        landing: the study's `landing/synthetic`.
+
+    Raises:
+        StudyError: as `check_pools`, or a landed file may be several pools'.
+        CorpusError: there are no files, or one of an unknown kind.
+    """
+    _, settings = pool_settings(study, pool)
+    if not isinstance(settings, FilesSettings):
+        return None
+    if settings.path is None:
+        files.require_apart(_landing_fed(study), landing)
+    return files.signature(pool, settings, landing)
+
+
+def _landing_fed(study: Study) -> list[str]:
+    read = {pool: pool_settings(study, pool)[1] for pool in study.pools}
+    return [pool for pool, settings in read.items() if isinstance(settings, FilesSettings) and settings.path is None]
 
 
 def make_pool(study: Study, pool: str, real: pa.Table, place: Place) -> Pool:
@@ -118,7 +157,10 @@ def make_pool(study: Study, pool: str, real: pa.Table, place: Place) -> Pool:
         landing=place.landing,
         cache=place.cache,
         corpus=study.corpus,
+        synthetic_from=study.synthetic_from,
     )
+    if isinstance(settings, FilesSettings) and settings.path is None:
+        files.require_apart(_landing_fed(study), place.landing)
     given = generator.generate(request)
     domain_of = {row["label"]: row["domain"] for row in sizes}
     _require_sound(study.pools[pool].generator, generator, given, counts)

@@ -108,7 +108,7 @@ def test_words_are_counted_as_runs_of_what_is_no_white_space(least: int) -> None
 def test_too_many_refused_rows_fail_the_day_and_name_the_counts() -> None:
     reasons = Counter({("text", "missing"): 2, ("text", "fewer than 3 words"): 1})
     with pytest.raises(CorpusError) as caught:
-        require_sound("2026-01-05", (3, 10), (0, 1), reasons, CORPUS, "the place")
+        require_sound("day 2026-01-05", (3, 10), (0, 1), reasons, CORPUS, "the place")
     message = str(caught.value)
     for word in (
         "3 of 10 rows",
@@ -120,13 +120,13 @@ def test_too_many_refused_rows_fail_the_day_and_name_the_counts() -> None:
         "the place",
     ):
         assert word in message
-    require_sound("2026-01-05", (3, 15), (0, 1), reasons, CORPUS, "the place")
+    require_sound("day 2026-01-05", (3, 15), (0, 1), reasons, CORPUS, "the place")
 
 
 def test_files_refused_whole_do_not_pass_for_a_row_each() -> None:
     with pytest.raises(CorpusError, match="1 of 4 files"):
-        require_sound("2026-01-05", (1, 10_000), (1, 4), Counter({(None, "broken"): 1}), CORPUS, "the place")
-    require_sound("2026-01-05", (1, 10_000), (1, 5), Counter({(None, "broken"): 1}), CORPUS, "the place")
+        require_sound("day 2026-01-05", (1, 10_000), (1, 4), Counter({(None, "broken"): 1}), CORPUS, "the place")
+    require_sound("day 2026-01-05", (1, 10_000), (1, 5), Counter({(None, "broken"): 1}), CORPUS, "the place")
 
 
 def test_an_empty_batch() -> None:
