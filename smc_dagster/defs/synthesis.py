@@ -86,6 +86,7 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
                 },
                 partition_key=pool,
             )
+        yield dg.Output(None, output_name=f"synthetic_documents_{COUNTS}")
         yield dg.MaterializeResult()
 
     @dg.asset(

@@ -70,7 +70,7 @@ def test_every_format_gives_the_same_rows(tmp_path: Path, name: str, monkeypatch
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 400)
     batches = read(write(tmp_path / name))
     first = 1 if "parquet" in name or "jsonl" in name else 2
-    absent = {"id": None, "provenance": None, "source_split": None}
+    absent = {"id": None, "provenance": None, "parent_doc_id": None, "source_split": None}
     assert kept(batches) == [row | absent | {"file": name, "line": first + at} for at, row in enumerate(ROWS)]
     assert not refused(batches)
     assert len([one for one in batches if one.rows]) >= 3
