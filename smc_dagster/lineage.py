@@ -28,8 +28,8 @@ CODE_VERSIONS = {
     "reality_anchors": "1",
     "synthetic_documents": "1",
     "synthetic_embeddings": "1",
-    "synthetic_scores": "1",
-    "synthetic_profile": "1",
+    "synthetic_scores": "2",
+    "synthetic_profile": "2",
     "drift": "1",
     "mixture_documents": "1",
     "mixture_composition": "1",
@@ -169,7 +169,7 @@ class Lineage:
         return self._embedding_part(), self._inputs(("synthetic_documents", pool))
 
     def _synthetic_scores(self, pool: str) -> Made:
-        part = self.study.screening.model_dump(mode="json", include={"jaccard", "run_words"})
+        part = self.study.screening.model_dump(mode="json", include={"jaccard", "contamination_floor", "run_words"})
         return part, self._inputs(("synthetic_documents", pool), ("real_documents", None))
 
     def _synthetic_profile(self, pool: str) -> Made:

@@ -141,9 +141,17 @@ class Screening(Model):
     """How duplicates, templates and contamination are found."""
 
     jaccard: float = Field(default=0.8, gt=0, le=1, description="near-duplicate from this true Jaccard on")
+    contamination_floor: float = Field(
+        default=0.5, gt=0, le=1, description="smallest Jaccard with evaluation text kept"
+    )
     run_words: int = Field(default=13, ge=5, description="a shared run of so many words is contamination")
     coverage_neighbours: int = Field(default=5, ge=1, description="k of the mode-coverage index")
     coverage_sample: int = Field(default=200, ge=20, description="documents a side and domain for coverage")
+
+    @property
+    def floor(self) -> float:
+        """Smallest Jaccard with evaluation text that is looked for: a near-duplicate is never below it."""
+        return min(self.contamination_floor, self.jaccard)
 
 
 class Training(Model):

@@ -105,6 +105,8 @@ SYNTHETIC_SCORES = TableSpec(
             ("template_share", pa.float32()),  # share of its (pool, domain) documents with the same skeleton
             ("contamination", pa.float32()),  # largest Jaccard with evaluation text; 1 where a long word run is shared
             ("contaminant_doc_id", pa.string()),  # the evaluation document it resembles
+            ("contamination_kind", pa.string()),  # shared_run | near_duplicate | similar | null
+            ("contaminating_run", pa.string()),  # the words shared, where the kind is shared_run
         ]
     ),
     "pool",

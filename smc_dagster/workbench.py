@@ -62,6 +62,7 @@ def open_workbench(study: str | None = None, lake: str | None = None, *, claim: 
 
     opened = load_study(study)
     check_pools(opened)
+    seeds.check_strictness(opened)
     store = Lake(lake or places.lake_root(opened.name), opened.name)
     if claim or store.is_claimed():
         store.claim()

@@ -139,7 +139,7 @@ def prepare(study: Study, lake: Lake, arms: list[Arm], lineage: Lineage, folder:
             "the corpus has no real training document", "see real_documents: every split but train is full"
         )
     seeds.check_caps(study, domains)
-    seeds.read_strictness()
+    seeds.check_strictness(study)
     _write(folder / "arms.parquet", ARMS, [_arm_row(no, arm, study) for no, arm in enumerate(arms)])
     rows = [{"domain_no": no, "domain": name, "domain_slug": slug(name)} for no, name in enumerate(domains)]
     _write(folder / "domains.parquet", DOMAINS, rows)

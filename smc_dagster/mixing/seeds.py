@@ -160,6 +160,25 @@ def read_strictness(path: Path | None = None) -> dict[str, Thresholds]:
     return found
 
 
+def check_strictness(study: Study, path: Path | None = None) -> None:
+    """Check that the limits of the levels which the study uses lie where contamination is measured.
+
+    Raises:
+        CapsError: see `read_strictness`, or a limit below the study's floor, which would let through what it forbids.
+    """
+    path = path or seed_path("strictness")
+    levels = read_strictness(path)
+    floor = study.screening.floor
+    for series in study.series:
+        limit = levels[series.strictness.value].max_contamination
+        if limit is not None and limit < floor:
+            raise CapsError(
+                f"{path}: `max_contamination` of `{series.strictness.value}` is {limit:g}, and series `{series.name}` "
+                f"of study `{study.name}` measures contamination from {floor:g} on",
+                "raise the limit, or lower screening.contamination_floor in the study file",
+            )
+
+
 def caps_digest(study: Study) -> str:
     """Digest of the caps in force for one study: rows of other studies, notes and row order do not change it."""
     caps = read_caps().of(study.name)

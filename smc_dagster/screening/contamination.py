@@ -4,7 +4,8 @@ What belongs here: contamination of documents with the splits `test` and `anchor
 inside a pool (scores.py), and deleting what is contaminated (mixing).
 
 Contamination of a document: 1 where it shares a run of at least `run_words` words with an evaluation text, else its
-largest Jaccard with one where that reaches the threshold, else 0: what lies below the threshold is not measured.
+largest Jaccard with one where that reaches `contamination_floor`, else 0: what lies below is not measured. The filter's
+strictest limit can be no lower than the floor. A document counts as a near-duplicate from `jaccard` on.
 """
 
 from __future__ import annotations
@@ -20,13 +21,25 @@ from smc_dagster.corpora.shingles import word_forms, word_runs
 from smc_dagster.study import Screening
 from smc_dagster.tables import EVALUATION_SPLITS
 
+# kinds that count as contamination in a profile; `similar` text does not, and only the stricter filters delete it
+CONTAMINATED = ("shared_run", "near_duplicate")
+
 
 @dataclass(frozen=True)
 class Contamination:
-    """By document: how contaminated (0-1, float32) and by which evaluation document (null where by none)."""
+    """By document; each explains itself by one match, and what is null where there is none.
+
+    Attributes:
+        value: 0-1, float32.
+        contaminant: doc_id of the evaluation document.
+        kind: `shared_run`; `near_duplicate`; `similar`, between the floor and a near-duplicate.
+        run: the words shared, in their form for comparison, where the kind is `shared_run`.
+    """
 
     value: pa.Array
     contaminant: pa.Array
+    kind: pa.Array
+    run: pa.Array
 
 
 def evaluation_text(real: pa.Table) -> pa.Table:
@@ -37,7 +50,8 @@ def evaluation_text(real: pa.Table) -> pa.Table:
 def contamination(texts: pa.Array | pa.ChunkedArray, evaluation: pa.Table, screening: Screening) -> Contamination:
     """Contamination of each text by `evaluation` (doc_id, text), in the order of `texts`.
 
-    Of several contaminants the one with the highest Jaccard is named, of a shared run the one of smallest doc_id.
+    A shared run counts before a Jaccard. Of several documents that share a run with a text, the one of smallest doc_id
+    is named, with the first run of the text that it has; else the one with the highest Jaccard.
     """
     made = pc.dictionary_encode(word_forms(texts))
     row = made.indices.to_numpy(zero_copy_only=False).astype(np.int64)
@@ -52,7 +66,7 @@ def contamination(texts: pa.Array | pa.ChunkedArray, evaluation: pa.Table, scree
 
     numbers = pa.array(np.char.mod("%d", np.arange(len(made.dictionary))), pa.string())
     places = pa.array(np.char.mod("%d", np.arange(len(ids))), pa.string())
-    pairs = similar(numbers, made.dictionary, places, known_forms, screening.jaccard)
+    pairs = similar(numbers, made.dictionary, places, known_forms, screening.floor)
     left = pairs.column("a").cast(pa.int64()).to_numpy()
     right = pairs.column("b").cast(pa.int64()).to_numpy()
     found = pairs.column("jaccard").to_numpy()
@@ -69,10 +83,34 @@ def contamination(texts: pa.Array | pa.ChunkedArray, evaluation: pa.Table, scree
         place = np.minimum(np.searchsorted(keys, runs.hashes), len(keys) - 1)
         hit = np.flatnonzero(keys[place] == runs.hashes)
         owner, contaminant = runs.owners[hit], theirs.owners[ordered[at[place[hit]]]]
-        first_hit = np.lexsort((rank[contaminant], owner))
+        first_hit = np.lexsort((hit, rank[contaminant], owner))
         shared, once = np.unique(owner[first_hit], return_index=True)
-        # a text whose Jaccard already names a contaminant keeps that name
-        by[shared] = np.where(by[shared] < 0, contaminant[first_hit][once], by[shared])
+        by[shared] = contaminant[first_hit][once]
         value[shared] = 1.0
+        # runs of a text follow one another, so the number of a run is the place of its first word
+        begin = hit[first_hit][once] - np.searchsorted(runs.owners, shared)
+        run = _runs(made.dictionary, shared, begin, screening.run_words)
+    else:
+        shared, run = np.zeros(0, np.int64), pa.nulls(len(value), pa.string())
+    kind = np.where(value >= np.float32(screening.jaccard), "near_duplicate", "similar").astype(object)
+    kind[shared] = "shared_run"
     named = pa.array(by, mask=by < 0)
-    return Contamination(pa.array(value[row], pa.float32()), ids.take(named).take(pa.array(row)))
+    rows = pa.array(row)
+    return Contamination(
+        pa.array(value[row], pa.float32()),
+        ids.take(named).take(rows),
+        pa.array(kind, pa.string(), mask=by < 0).take(rows),
+        run.take(rows),
+    )
+
+
+def _runs(forms: pa.Array, owners: np.ndarray, begin: np.ndarray, words: int) -> pa.Array:
+    """The run of so many words of each owner's form; null for the other forms."""
+    found = forms.take(pa.array(owners)).to_pylist()
+    texts = [
+        " ".join(form.split(" ")[start : start + words]) for form, start in zip(found, begin.tolist(), strict=True)
+    ]
+    out: list[str | None] = [None] * len(forms)
+    for owner, text in zip(owners.tolist(), texts, strict=True):
+        out[owner] = text
+    return pa.array(out, pa.string())

@@ -9,7 +9,7 @@ themselves (scores.py, templates.py, contamination.py, coverage.py).
 | exact_duplicate_rate | 1 - different normalised texts / documents | same |
 | near_duplicate_rate | 1 - near-duplicate clusters / documents | same |
 | template_share | share of documents in an over-used skeleton | one half of real judged against the other |
-| contamination_share | share of documents with contamination above 0 | same |
+| contamination_share | share of near-duplicates of evaluation text, or sharing a long run with it | same |
 | mode_coverage | how much of half A of real the pool reaches | how much of half A half B reaches |
 | tail_mode_coverage | the same for tail labels alone | same |
 | vendi | Vendi score | that of half B |
@@ -35,7 +35,7 @@ import pyarrow.compute as pc
 
 from smc_dagster.corpora.shingles import word_counts, word_forms
 from smc_dagster.errors import StaleInputError
-from smc_dagster.screening.contamination import contamination, evaluation_text
+from smc_dagster.screening.contamination import CONTAMINATED, contamination, evaluation_text
 from smc_dagster.screening.coverage import Vectors, distinct_2, hash_order, mode_coverage, unit_vectors, vendi
 from smc_dagster.screening.scores import normalised
 from smc_dagster.screening.templates import skeletons, usage, widespread_words
@@ -179,7 +179,7 @@ def _real_side(
         exact=_codes(normalised(train.column("text"))),
         cluster=_codes(_flat(train, "cluster_id")),
         templated=templated,
-        contaminated=_positive(contamination(train.column("text"), evaluation_text(real), screening).value),
+        contaminated=_is_contaminated(contamination(train.column("text"), evaluation_text(real), screening).kind),
         words=word_counts(word_forms(train.column("text"))),
         tail=np.array(train.column("is_tail").to_pylist(), bool),
         half=half,
@@ -196,7 +196,7 @@ def _pool_side(docs: pa.Table, scores: pa.Table, embeddings: pa.Table, tail: pa.
         exact=_codes(normalised(docs.column("text"))),
         cluster=_codes(_flat(scores, "cluster_id")),
         templated=np.array(pc.is_valid(scores.column("template_id")).to_pylist(), bool),
-        contaminated=_positive(scores.column("contamination")),
+        contaminated=_is_contaminated(scores.column("contamination_kind")),
         words=word_counts(word_forms(docs.column("text"))),
         tail=np.array(pc.is_in(docs.column("label"), value_set=tail).to_pylist(), bool),
         half=np.zeros(docs.num_rows, bool),
@@ -229,8 +229,8 @@ def _codes(values: pa.Array) -> np.ndarray:
     return np.asarray(pc.dictionary_encode(values).indices)
 
 
-def _positive(values: pa.Array | pa.ChunkedArray) -> Mask:
-    return np.asarray(pc.greater(values, 0).to_pylist(), bool)
+def _is_contaminated(kinds: pa.Array | pa.ChunkedArray) -> Mask:
+    return np.asarray(pc.is_in(kinds, value_set=pa.array(CONTAMINATED)).to_pylist(), bool)
 
 
 def _surplus(codes: np.ndarray) -> float | None:

@@ -53,6 +53,8 @@ def score_pool(pool_docs: pa.Table, real: pa.Table, screening: Screening) -> pa.
             "template_share": pa.array(used.share, pa.float32()),
             "contamination": found.value,
             "contaminant_doc_id": found.contaminant,
+            "contamination_kind": found.kind,
+            "contaminating_run": found.run,
         },
         schema=SYNTHETIC_SCORES.schema,
     )

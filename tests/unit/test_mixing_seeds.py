@@ -181,3 +181,11 @@ def test_code_digest_without_a_project(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("SMC_DBT_PROJECT", str(tmp_path))
     with pytest.raises(CapsError, match="holds no dbt models"):
         seeds.mixture_code_digest()
+
+
+def test_a_limit_below_the_floor_of_what_is_measured_is_refused(tmp_path: Path) -> None:
+    study = load_study("default")
+    seeds.check_strictness(study)
+    blind = study.model_copy(update={"screening": study.screening.model_copy(update={"contamination_floor": 0.75})})
+    with pytest.raises(CapsError, match=r"`max_contamination` of `medium` is 0.7, and series `templated_filtered`"):
+        seeds.check_strictness(blind)

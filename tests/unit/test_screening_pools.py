@@ -308,3 +308,41 @@ def test_an_empty_pool() -> None:
     vectors = embedded(real)
     made = profile_pool(none, scores("markov").slice(0, 0), vectors.slice(0, 0), real, vectors, SCREENING, 3)
     assert made.num_rows == 0
+
+
+def test_contamination_explains_itself_by_the_match_that_set_it() -> None:
+    shared = "the parser reads one token at a time and keeps the rest of the line in a buffer until asked"
+    rows = [
+        ("b", f"At first {shared} again."),
+        ("a", f"Note that {shared} by name."),
+        ("c", "Return the mean of the given array along one axis."),
+        ("d", "Open the named file for reading and return its handle."),
+    ]
+    evaluation = pa.table({"doc_id": [one for one, _ in rows], "text": [text for _, text in rows]})
+    texts = [
+        f"As said, {shared} or later.",  # a run with two of them
+        "Return the mean of the given array along one axis now.",  # a near-duplicate
+        "Return the mean of the given array of numbers on one axis.",  # similar
+        "Nothing of this stands anywhere else in here.",
+    ]
+    found = contamination(pa.array(texts), evaluation, SCREENING)
+    assert found.kind.to_pylist() == ["shared_run", "near_duplicate", "similar", None]
+    assert found.contaminant.to_pylist() == ["a", "c", "c", None]
+    assert found.run.to_pylist() == [" ".join(shared.split()[: SCREENING.run_words]), None, None, None]
+    value = found.value.to_pylist()
+    assert value[0] == 1
+    assert SCREENING.jaccard <= value[1] < 1
+    assert SCREENING.floor <= value[2] < SCREENING.jaccard
+    assert value[3] == 0
+
+
+def test_a_shared_run_outranks_a_nearer_document_of_another_name() -> None:
+    """The document that is named is the one that holds the run shown."""
+    run = " ".join(f"word{n}" for n in range(20))
+    evaluation = pa.table(
+        {"doc_id": ["near", "run"], "text": [f"{run[:60]} and so on", f"{run} then much more of other text"]}
+    )
+    found = contamination(pa.array([f"{run} and so on"]), evaluation, SCREENING)
+    assert found.kind.to_pylist() == ["shared_run"]
+    assert found.contaminant.to_pylist() == ["run"]
+    assert found.run[0].as_py() in evaluation["text"][1].as_py()
