@@ -153,6 +153,11 @@ def findings(study: StudyOption = None, lake: LakeOption = None, as_json: JsonOp
     if shown["provenance_thresholds"]:
         columns = ["series", "synthetic_from", "share", "counted", "status", "knot", "low", "high", "safe_counted"]
         out.print(_table("By what counts as synthetic", shown["provenance_thresholds"], columns))
+    if shown["strictness_trade"]:
+        columns = ["pool", "strictness", "share", "pool_left", "contaminated", "templated", "duplicated", "coverage"]
+        out.print(
+            _table("By strictness", shown["strictness_trade"], [*columns, "tail_recall", "change", "low", "high"])
+        )
     skipped = len(shown["safe_shares"]) - len(safe)
     if skipped:
         out.print(f"{skipped} more series and domains have too little data to say; `--json` lists them.")

@@ -41,6 +41,7 @@ CODE_VERSIONS = {
     "safe_shares": "1",
     "mitigation_effects": "1",
     "provenance_thresholds": "1",
+    "strictness_trade": "1",
     "study_report": "1",
 }
 
@@ -109,6 +110,7 @@ class Lineage:
         part = {
             "findings": study.findings.model_dump(mode="json"),
             "evaluation": study.evaluation.model_dump(mode="json"),
+            "screening": study.screening.model_dump(mode="json"),
             "text": [study.name, study.title, study.question],
         }
         inputs = {f"arm_metrics[{arm}]": self.due("arm_metrics", arm).digest for arm in sorted(arms)}

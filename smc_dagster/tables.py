@@ -317,12 +317,37 @@ PROVENANCE_THRESHOLDS = TableSpec(
     ),
 )
 
+STRICTNESS_TRADE = TableSpec(
+    "strictness_trade",
+    # what each strictness of a pool's filter costs and saves; shares are 0-1, of the synthetic rows of the mixtures
+    pa.schema(
+        [
+            ("pool", pa.string()),
+            ("strictness", pa.string()),
+            ("series", pa.string()),
+            ("share", pa.float64()),  # of the arms compared: the largest that all levels have
+            ("pool_rows", pa.int64()),
+            ("pool_left", pa.int64()),  # rows that the filter leaves to draw on
+            ("contaminated", pa.float64()),  # near-duplicates of evaluation text, or sharing a long run with it
+            ("templated", pa.float64()),  # rows in over-used skeletons
+            ("duplicated", pa.float64()),  # rows beyond the first of their near-duplicate cluster
+            ("coverage", pa.float64()),  # mode coverage of real training text by replicate 0, at n_coverage a side
+            ("n_coverage", pa.int64()),
+            ("tail_recall", pa.float64()),
+            ("change", pa.float64()),  # of tail recall against the mildest level; null for that level
+            ("low", pa.float64()),
+            ("high", pa.float64()),
+            ("n", pa.int64()),  # tail documents
+        ]
+    ),
+)
+
 TABLES = {
     spec.name: spec
     for spec in (
         RAW_DOCUMENTS, QUARANTINE, FAILED_QUARANTINE, REAL_DOCUMENTS, REALITY_ANCHORS, SYNTHETIC_DOCUMENTS,
         SYNTHETIC_QUARANTINE, SYNTHETIC_SCORES, SYNTHETIC_PROFILE, REAL_EMBEDDINGS, SYNTHETIC_EMBEDDINGS,
         MIXTURE_DOCUMENTS, MIXTURE_COMPOSITION, TRAINING_CURVES, PREDICTIONS, ARM_METRICS, DRIFT, HEADLINE,
-        COLLAPSE_ONSET, SAFE_SHARES, MITIGATION_EFFECTS, PROVENANCE_THRESHOLDS,
+        COLLAPSE_ONSET, SAFE_SHARES, MITIGATION_EFFECTS, STRICTNESS_TRADE, PROVENANCE_THRESHOLDS,
     )
 }  # fmt: skip

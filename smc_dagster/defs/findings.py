@@ -28,6 +28,7 @@ DRAWN = {
     "collapse_onset": "Where decline sets in, only where a knee beats the smooth rivals.",
     "safe_shares": "By domain, the largest share at which tail recall is provably not worse by more than the margin.",
     "mitigation_effects": "Paired contrasts: what synthetic rows do, what lost real rows do, and filter and pool.",
+    "strictness_trade": "What each strictness of a filter saves and costs: contamination, coverage, tail recall.",
     "provenance_thresholds": "The same arms where only text from a later grade on counts as synthetic.",
 }
 # findings follow an arm that is made again, without waiting for arms that were never made

@@ -21,6 +21,7 @@ from smc_dagster.findings.onsets import find_onsets, losing_series
 from smc_dagster.findings.power import smallest_effect
 from smc_dagster.findings.safe_shares import build_safe_shares
 from smc_dagster.findings.sentences import share as percent
+from smc_dagster.findings.strictness_trade import build_strictness_trade
 from smc_dagster.findings.thresholds import build_thresholds
 from smc_dagster.lake import Lake
 from smc_dagster.lineage import Lineage
@@ -32,6 +33,7 @@ from smc_dagster.tables import (
     MITIGATION_EFFECTS,
     PROVENANCE_THRESHOLDS,
     SAFE_SHARES,
+    STRICTNESS_TRADE,
 )
 
 
@@ -42,6 +44,7 @@ class Findings:
     Attributes:
         headline, onset, safe_shares, mitigation_effects: HEADLINE, COLLAPSE_ONSET, SAFE_SHARES, MITIGATION_EFFECTS.
         thresholds: PROVENANCE_THRESHOLDS; empty unless the study names a second threshold.
+        strictness_trade: STRICTNESS_TRADE; empty unless a pool is filtered at two levels.
         notes: what a reader must know: missing and stale arms, what the study could have seen.
         evidence: the arms, metrics and predictions used.
         onsets: by series, with the scores of every rival shape.
@@ -52,6 +55,7 @@ class Findings:
     safe_shares: pa.Table
     mitigation_effects: pa.Table
     thresholds: pa.Table
+    strictness_trade: pa.Table
     notes: list[str]
     evidence: Evidence
     onsets: dict[str, Onset] = field(default_factory=dict)
@@ -65,6 +69,7 @@ class Findings:
             SAFE_SHARES.name: self.safe_shares,
             MITIGATION_EFFECTS.name: self.mitigation_effects,
             PROVENANCE_THRESHOLDS.name: self.thresholds,
+            STRICTNESS_TRADE.name: self.strictness_trade,
         }
 
     @property
@@ -95,13 +100,20 @@ def draw_findings(
     onsets = find_onsets(study, evidence, losing)
     headline = build_headline(evidence, effects, onsets, study.findings.level)
     safe_shares = build_safe_shares(study, evidence, effects)
+    trade, untraded = STRICTNESS_TRADE.schema.empty_table(), []
+    try:
+        trade = build_strictness_trade(study, lake, evidence, effects)
+    except StaleInputError as error:
+        # it looks at the mixtures themselves, which a lake may have parted with once the arms were measured
+        untraded.append(f"what the filter saves and costs was not drawn: {error.problem}")
     return Findings(
         headline=headline,
         onset=_onset_table(onsets),
         safe_shares=safe_shares,
         thresholds=build_thresholds(study, lake, evidence, onsets, losing, safe_shares),
         mitigation_effects=build_mitigation_effects(study, evidence, effects),
-        notes=[*evidence.notes, *reach(study, evidence, headline)],
+        strictness_trade=trade,
+        notes=[*evidence.notes, *reach(study, evidence, headline), *untraded],
         evidence=evidence,
         onsets=onsets,
     )

@@ -67,6 +67,7 @@ def _context(study: Study, lake: Lake, findings: Findings, fingerprint: str) -> 
         "groups": report_tables.headline_groups(study, findings),
         "curves": _curves(study, findings),
         "onsets": report_tables.onset_rows(findings),
+        "trade": report_tables.trade_rows(findings),
         "grades": grades,
         "thresholds": by_threshold,
         "contrasts": report_tables.contrast_rows(findings, study.findings.level),

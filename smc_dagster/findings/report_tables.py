@@ -112,6 +112,26 @@ def threshold_rows(study: Study, findings: Findings) -> tuple[list[str], list[di
     return [one.value for one in thresholds(study)] if rows else [], list(rows.values())
 
 
+def trade_rows(findings: Findings) -> list[dict[str, Any]]:
+    """A row a pool and strictness: what the filter leaves, and what it does to tail recall."""
+    return [
+        {
+            "pool": row["pool"],
+            "strictness": row["strictness"],
+            "at": share(row["share"]),
+            "left": share(row["pool_left"] / row["pool_rows"]) if row["pool_rows"] else "–",
+            "contaminated": share(row["contaminated"]),
+            "templated": share(row["templated"]),
+            "duplicated": share(row["duplicated"]),
+            "coverage": _number(row["coverage"]),
+            "recall": _number(row["tail_recall"]),
+            "change": "–" if row["change"] is None else _signed(row["change"]),
+            "interval": "–" if row["low"] is None else f"{_signed(row['low'])} to {_signed(row['high'])}",
+        }
+        for row in findings.strictness_trade.to_pylist()
+    ]
+
+
 def contrast_rows(findings: Findings, level: float) -> list[dict[str, Any]]:
     """Contrasts at their largest share: those that are in the adjusted family."""
     rows = []

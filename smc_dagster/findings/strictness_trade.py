@@ -1,8 +1,8 @@
 """What each strictness of a pool's filter saves and what it costs, side by side.
 
-What belongs here: STRICTNESS_TRADE: what is left of contamination, templates and duplicates in the mixtures, how much of
-the real text their synthetic rows still reach, and tail recall. What does not: the filter itself (dbt), and the contrasts
-of whole series (mitigation_effects.py).
+What belongs here: STRICTNESS_TRADE: what is left of contamination, templates and duplicates in mixtures, how much
+of the real text their synthetic rows still reach, and tail recall. What does not: the filter itself (dbt), and the
+contrasts of whole series (mitigation_effects.py).
 
 Levels are compared where they differ in nothing else: series of one pool, composition and caps, at the largest share
 that all of them were measured at. Coverage grows with the number of rows, so all levels of a pool are measured at one
@@ -134,8 +134,8 @@ def _duplicated(rows: pa.Table) -> float | None:
     """Share of rows beyond the first of their near-duplicate cluster, each replicate by itself."""
     if not rows.num_rows:
         return None
-    distinct = rows.group_by(["replicate", "cluster_id"]).aggregate([]).num_rows
-    return 1 - distinct / rows.num_rows
+    distinct = int(rows.group_by(["replicate", "cluster_id"]).aggregate([]).num_rows)
+    return 1 - distinct / int(rows.num_rows)
 
 
 def _coverages(study: Study, lake: Lake, pool: str, levels: list[_Level]) -> tuple[list[float | None], int]:

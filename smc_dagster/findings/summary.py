@@ -23,7 +23,7 @@ def summary(study: Study, findings: Findings, fingerprint: str) -> dict[str, Any
     """The findings as plain JSON values; what is not a number is null.
 
     Keys: study, fingerprint, answer, headline, onset, safe_shares, budget, and beyond these mitigation_effects,
-        provenance_thresholds, arms, notes. Rows of
+        provenance_thresholds, strictness_trade, arms, notes. Rows of
     `headline` have `control`: whether the series drops real rows with nothing in their place.
     """
     controls = {series.name for series in study.series if series.composition is Composition.DROP}
@@ -39,6 +39,7 @@ def summary(study: Study, findings: Findings, fingerprint: str) -> dict[str, Any
         "budget": budget(evidence),
         "mitigation_effects": plain_rows(findings.mitigation_effects),
         "provenance_thresholds": plain_rows(findings.thresholds),
+        "strictness_trade": plain_rows(findings.strictness_trade),
         "arms": {
             "counted": [arm.key for arm in evidence.arms],
             "missing": evidence.missing,

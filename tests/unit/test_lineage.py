@@ -18,7 +18,7 @@ PARTITIONS = {"synthetic": "templated", "drift": "templated"} | dict.fromkeys(
     ("mixture", "checkpoints", "predictions", "arm_metrics"), ARM
 )
 TABLES = [name for name in CODE_VERSIONS if name not in ("raw_documents", "study_report", "headline")]
-FINDINGS = ("collapse_onset", "safe_shares", "mitigation_effects", "provenance_thresholds")
+FINDINGS = ("collapse_onset", "safe_shares", "mitigation_effects", "provenance_thresholds", "strictness_trade")
 TABLES = [name for name in TABLES if name not in FINDINGS]
 
 
