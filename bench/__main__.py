@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-MEASUREMENTS = ("bench.definitions", "bench.mixtures")
+MEASUREMENTS = ("bench.definitions", "bench.mixtures", "bench.ingest")
 
 
 def main() -> int:

@@ -19,8 +19,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from smc_dagster import places
-from smc_dagster.errors import LakeError, SmcError
-from smc_dagster.study import shipped_studies, study_path
+from smc_dagster.corpora.landing import Landed, put, require_day
+from smc_dagster.errors import LakeError, SmcError, StudyError
+from smc_dagster.study import load_study, shipped_studies, study_path
 from smc_dagster.workbench import Workbench, open_workbench, study_reference
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -207,6 +208,40 @@ def profile(study: StudyOption = None, lake: LakeOption = None, as_json: JsonOpt
 
 
 @app.command()
+def ingest(
+    path: Annotated[Path, typer.Argument(help="A file, or a folder of files.")],
+    kind: Annotated[Landed, typer.Option("--kind", help="Whether people wrote it.")],
+    day: Annotated[str, typer.Option("--day", help="The day it belongs to, YYYY-MM-DD.")],
+    study: StudyOption = None,
+    pool: Annotated[str | None, typer.Option("--pool", help="Synthetic: the one pool it is for.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace files of the same name.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Put files into the landing folder of a day, whole or not at all."""
+    opened = load_study(study or study_reference())
+    require_day(day)
+    if pool is not None and kind is Landed.real:
+        raise StudyError("--pool is for synthetic text", "leave it out, or give --kind synthetic")
+    pools = [name for name, one in opened.pools.items() if one.generator == "files"]
+    if kind is Landed.synthetic and (not pools or pool not in {None, *pools}):
+        asked = "no pool" if pool is None else f"no pool `{pool}`"
+        raise StudyError(
+            f"study `{opened.name}` has {asked} with generator `files`: nothing would read these files",
+            f"pools that would: {', '.join(pools) or 'none; add one to the study file'}",
+        )
+    folder = places.landing_folder(opened.name) / kind / day
+    done = put(path.expanduser(), folder / pool if pool else folder, replace=replace)
+    following = f"smc study run --study {study or study_reference()}"
+    payload = {"study": opened.name, "kind": kind.value, "day": day, "folder": str(done.folder), "next": following}
+    rows = [{"file": name, "status": "put"} for name in done.put]
+    rows += [{"file": name, "status": "there already, the same"} for name in done.unchanged]
+    counted = {"put": done.put, "unchanged": done.unchanged, "bytes": done.size}
+    _show(payload | counted, as_json, _table(f"In {done.folder}", rows))
+    if not as_json:
+        out.print(f"next: {escape(following)} (or wait for the sensor of `smc dev`)", soft_wrap=True)
+
+
+@app.command()
 def caps(study: StudyOption = None, lake: LakeOption = None, as_json: JsonOption = False) -> None:
     """The caps in force by domain, and what mixtures gave under them."""
     from smc_dagster.mixing.caps import caps_in_force
@@ -231,7 +266,6 @@ def doctor(study: StudyOption = None, as_json: JsonOption = False) -> None:
 def init(study: StudyOption = None, as_json: JsonOption = False) -> None:
     """Make DAGSTER_HOME ready for a study."""
     from smc_dagster.defs.instance import ready_home
-    from smc_dagster.study import load_study
 
     home = ready_home(load_study(study).name)
     _show({"dagster_home": str(home)}, as_json, _table("Instance", [{"dagster_home": str(home)}]))

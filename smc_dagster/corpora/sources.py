@@ -13,8 +13,7 @@ from typing import Any
 
 from smc_dagster.corpora import docstrings, files
 from smc_dagster.corpora.batches import Batch
-from smc_dagster.corpora.landing import REAL, is_day
-from smc_dagster.errors import CorpusError
+from smc_dagster.corpora.landing import Landed, finish, require_day
 from smc_dagster.study import Study, digest_of
 from smc_dagster.study_sources import FilesSource
 
@@ -56,13 +55,13 @@ def parts_of(study: Study, landing: Path | None, day: str) -> Iterator[tuple[str
     source = study.corpus.source
     yield source.kind, SOURCES[source.kind].read(source)
     if dropped is not None:
-        yield LANDING, files.read(dropped, prefix=f"{REAL}/{day}/")
+        yield LANDING, files.read(dropped, prefix=f"{Landed.real}/{day}/")
 
 
 def _landed(study: Study, landing: Path | None, day: str) -> FilesSource | None:
-    if not is_day(day):
-        raise CorpusError(f"day `{day}` is no date", "write it as YYYY-MM-DD")
-    folder = None if landing is None else landing / REAL / day
+    require_day(day)
+    folder = None if landing is None else landing / Landed.real / day
     if folder is None or not folder.is_dir():
         return None
+    finish(folder)
     return FilesSource(kind="files", path=str(folder), columns=study.corpus.landing)

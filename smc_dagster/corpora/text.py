@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 ID_DIGITS = 32
 _SLICE_ROWS = 100_000
 _BLANK = 32
-_HEX = np.array([f"{byte:02x}".encode() for byte in range(256)], "S2")
 
 
 def normalise(text: str) -> str:
@@ -47,8 +46,7 @@ def doc_ids(
     for start in range(0, len(texts), _SLICE_ROWS):
         domain, label, text = (_one_array(one.slice(start, _SLICE_ROWS)) for one in (domains, labels, texts))
         contents = pc.binary_join_element_wise(domain, label, _normalised(text), "\0").cast(pa.binary())
-        sha256 = hashlib.sha256
-        parts.append(_hex(b"".join([sha256(one).digest()[: ID_DIGITS // 2] for one in contents.to_pylist()])))
+        parts.append(_hashed(contents))
     return pa.concat_arrays(parts) if parts else pa.array([], pa.string())
 
 
@@ -84,9 +82,14 @@ def _rows_of(places: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return np.searchsorted(offsets, places, side="right") - 1
 
 
-def _hex(digests: bytes) -> pa.Array:
-    """Bytes as hex digits, ID_DIGITS a string."""
-    digits = _HEX[np.frombuffer(digests, np.uint8)].tobytes()
-    rows = len(digits) // ID_DIGITS
-    offsets = np.arange(0, len(digits) + 1, ID_DIGITS, dtype=np.int32)
-    return pa.Array.from_buffers(pa.string(), rows, [None, pa.py_buffer(offsets), pa.py_buffer(digits)])
+def _hashed(contents: pa.Array) -> pa.Array:
+    """sha256 of each string of bytes, its first ID_DIGITS hex digits."""
+    fresh = hashlib.sha256().copy  # a copy costs less than setting a hash up anew
+    digits = bytearray()
+    for content in contents.to_pylist():
+        state = fresh()
+        state.update(content)
+        digits += state.digest()[: ID_DIGITS // 2]
+    offsets = np.arange(0, ID_DIGITS * len(contents) + 1, ID_DIGITS, dtype=np.int32)
+    hexadecimal = digits.hex().encode()
+    return pa.Array.from_buffers(pa.string(), len(contents), [None, pa.py_buffer(offsets), pa.py_buffer(hexadecimal)])

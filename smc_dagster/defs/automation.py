@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from smc_dagster.corpora.landing import arrivals
+from smc_dagster.corpora.landing import Landed, arrivals
 from smc_dagster.defs.corpora import landing_of
-from smc_dagster.defs.jobs import INGEST
+from smc_dagster.defs.jobs import INGEST, POOLS
 from smc_dagster.defs.partitions import DAYS
-from smc_dagster.study import Study
+from smc_dagster.study import Study, digest_of
 
 
 def schedules() -> list[dg.ScheduleDefinition]:
@@ -43,17 +43,31 @@ def sensors(study: Study) -> list[dg.SensorDefinition]:
         description="Ingests a day when files arrive in the landing folder, below real/<day>/.",
     )
     def landing_folder(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        seen: dict[str, str] = json.loads(context.cursor) if context.cursor else {}
-        now, waiting, odd = arrivals(landing_of(study), datetime.now(UTC))
-        changed = [day for day, digest in now.items() if seen.get(day) != digest]
+        now, changed, reason = _news(study, Landed.real, context.cursor)
         if not changed:
-            reasons = [f"{landing_of(study).name}: nothing new"]
-            reasons += [f"{one}: still being written" for one in waiting] + [f"{one}: not a day" for one in odd]
-            return dg.SkipReason("; ".join(reasons))
+            return dg.SkipReason(reason)
         return dg.SensorResult(
             dynamic_partitions_requests=[DAYS.build_add_request(changed)],
             run_requests=[dg.RunRequest(run_key=f"{day}:{now[day]}", partition_key=day) for day in changed],
-            cursor=json.dumps({**seen, **{day: now[day] for day in changed}}),
+            cursor=json.dumps(now),
+        )
+
+    pools = [name for name, pool in study.pools.items() if pool.generator == "files"]
+
+    @dg.sensor(
+        job_name=POOLS,
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Makes the pools that are files when files arrive in the landing folder, below synthetic/<day>/.",
+    )
+    def synthetic_landing_folder(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        now, changed, reason = _news(study, Landed.synthetic, context.cursor)
+        if not changed:
+            return dg.SkipReason(reason)
+        state = digest_of(now)
+        return dg.SensorResult(
+            run_requests=[dg.RunRequest(run_key=f"{pool}:{state}", partition_key=pool) for pool in pools],
+            cursor=json.dumps(now),
         )
 
     follow = dg.AutomationConditionSensorDefinition(
@@ -62,4 +76,17 @@ def sensors(study: Study) -> list[dg.SensorDefinition]:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Draws the findings again when an arm was measured again.",
     )
-    return [landing_folder, follow]
+    return [landing_folder, *([synthetic_landing_folder] if pools else []), follow]
+
+
+def _news(study: Study, kind: Landed, cursor: str | None) -> tuple[dict[str, str], list[str], str]:
+    """Digest by day of what has been seen and what is there, the days that changed, and what to say if none did."""
+    landing = landing_of(study)
+    try:
+        seen = dict(json.loads(cursor or "{}"))
+    except (ValueError, TypeError):
+        seen = {}  # an older cursor: at worst a day is read again, and found fresh
+    now, waiting, odd = arrivals(landing, datetime.now(UTC), kind)
+    changed = [day for day, digest in now.items() if seen.get(day) != digest]
+    reasons = [f"{landing.name}/{kind}: nothing new", *(f"{one}: still being written" for one in waiting), *odd]
+    return {**seen, **now}, changed, "; ".join(reasons)
