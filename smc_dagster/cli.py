@@ -222,12 +222,12 @@ def ingest(
     require_day(day)
     if pool is not None and kind is Landed.real:
         raise StudyError("--pool is for synthetic text", "leave it out, or give --kind synthetic")
-    pools = [name for name, one in opened.pools.items() if one.generator == "files"]
-    if kind is Landed.synthetic and (not pools or pool not in {None, *pools}):
-        asked = "no pool" if pool is None else f"no pool `{pool}`"
+    fed = [name for name, one in opened.pools.items() if one.generator == "files" and "path" not in one.settings]
+    if kind is Landed.synthetic and pool not in (fed if pool or len(fed) != 1 else [None]):
         raise StudyError(
-            f"study `{opened.name}` has {asked} with generator `files`: nothing would read these files",
-            f"pools that would: {', '.join(pools) or 'none; add one to the study file'}",
+            f"study `{opened.name}`: {f'pool `{pool}` is not one' if pool else 'it takes --pool to say which'} "
+            "that the landing folder feeds",
+            f"pools that it feeds: {', '.join(fed) or 'none; add one with generator `files` and no `path`'}",
         )
     folder = places.landing_folder(opened.name) / kind / day
     done = put(path.expanduser(), folder / pool if pool else folder, replace=replace)

@@ -215,12 +215,12 @@ def _unreadable(name: str, error: OSError) -> CorpusError:
 
 
 def finish(folder: Path) -> None:
-    """Move files that `put` decided on to their names; a second one at work on the same files does no harm."""
-    for decided in sorted(folder.glob(f"{_DECIDED}*")):
+    """Move files that `put` decided on, here or below, to their names; a second one at work on them does no harm."""
+    for decided in sorted(folder.rglob(f"{_DECIDED}*")):
         for one in sorted(decided.rglob("*")):
             if one.is_dir():
                 continue
-            target = folder / one.relative_to(decided)
+            target = decided.parent / one.relative_to(decided)
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 os.replace(one, target)

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from smc_dagster.corpora import contract, files
 from smc_dagster.corpora.batches import RECORD, REFUSED
-from smc_dagster.corpora.landing import SYNTHETIC, is_day
+from smc_dagster.corpora.landing import Landed, finish, is_day
 from smc_dagster.errors import CorpusError, StudyError
 from smc_dagster.study import Corpus, Provenance, digest_of
 from smc_dagster.study_sources import Columns, FilesSource
@@ -138,11 +138,12 @@ def sources(pool: str, settings: FilesSettings, landing: Path | None) -> Iterato
     for day in sorted(landing.iterdir()) if landing is not None and landing.is_dir() else []:
         if not (day.is_dir() and is_day(day.name)):
             continue
+        finish(day)
         for place in sorted(day.iterdir()):
             if files.is_hidden(place.name) or (place.is_dir() and (place.name != pool or not _holds_files(place))):
                 continue
             found += 1
-            prefix = f"{SYNTHETIC}/{day.name}/" + (f"{place.name}/" if place.is_dir() else "")
+            prefix = f"{Landed.synthetic}/{day.name}/" + (f"{place.name}/" if place.is_dir() else "")
             yield settings.place(str(place)), prefix
     if not found:
         raise CorpusError(f"pool `{pool}`: no files in the landing folder for it", _remedy(pool, settings))
@@ -171,7 +172,7 @@ def require_apart(fed: list[str], landing: Path | None) -> None:
         if not (day.is_dir() and is_day(day.name)):
             continue
         for place in sorted(one for one in day.iterdir() if not files.is_hidden(one.name)):
-            where = f"{SYNTHETIC}/{day.name}/{place.name}"
+            where = f"{Landed.synthetic}/{day.name}/{place.name}"
             if place.is_dir() and place.name not in fed:
                 raise StudyError(
                     f"landing folder: {where} is no pool that it feeds; those are {', '.join(fed)}",
@@ -180,7 +181,7 @@ def require_apart(fed: list[str], landing: Path | None) -> None:
             if place.is_file() and len(fed) > 1:
                 raise StudyError(
                     f"landing folder: {where} may belong to any of the pools {', '.join(fed)}",
-                    f"put it into {SYNTHETIC}/{day.name}/<pool>/, or give all pools but one a `path`",
+                    f"put it into {Landed.synthetic}/{day.name}/<pool>/, or give all pools but one a `path`",
                 )
 
 
@@ -191,4 +192,4 @@ def _holds_files(folder: Path) -> bool:
 def _remedy(pool: str, settings: FilesSettings) -> str:
     if settings.path is not None:
         return f"put files there, or mend pools.{pool}.settings.path in the study file"
-    return f"put files into {SYNTHETIC}/<day>/{pool}/ of the landing folder, or give the pool a `path`"
+    return f"put files into {Landed.synthetic}/<day>/{pool}/ of the landing folder, or give the pool a `path`"
