@@ -223,7 +223,7 @@ def ingest(
     if pool is not None and kind is Landed.real:
         raise StudyError("--pool is for synthetic text", "leave it out, or give --kind synthetic")
     fed = [name for name, one in opened.pools.items() if one.generator == "files" and "path" not in one.settings]
-    if kind is Landed.synthetic and pool not in (fed if pool or len(fed) != 1 else [None]):
+    if kind is Landed.synthetic and pool not in (*fed, *([None] if len(fed) == 1 else [])):
         raise StudyError(
             f"study `{opened.name}`: {f'pool `{pool}` is not one' if pool else 'it takes --pool to say which'} "
             "that the landing folder feeds",
