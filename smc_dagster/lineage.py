@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from smc_dagster import frozen
 from smc_dagster.fingerprints import Fingerprint
 from smc_dagster.lake import Lake
 from smc_dagster.study import Arm, Study, digest_of
@@ -20,12 +21,15 @@ from smc_dagster.tables import RAW_DOCUMENTS, TABLES
 Made = tuple[object, dict[str, str]]
 # what is no table is told by the table that is written after it
 MARKERS = {"checkpoints": "training_curves"}
+# one partition a version of the anchors: that of the study unless another is named
+VERSIONED = ("reality_anchors", "anchor_embeddings")
 
 CODE_VERSIONS = {
     "raw_documents": "2",
     "real_documents": "1",
     "real_embeddings": "1",
-    "reality_anchors": "1",
+    "reality_anchors": "2",
+    "anchor_embeddings": "1",
     "synthetic_documents": "1",
     "synthetic_embeddings": "1",
     "synthetic_scores": "2",
@@ -34,8 +38,8 @@ CODE_VERSIONS = {
     "mixture_documents": "1",
     "mixture_composition": "1",
     "checkpoints": "1",
-    "predictions": "1",
-    "arm_metrics": "1",
+    "predictions": "2",
+    "arm_metrics": "2",
     "headline": "1",
     "collapse_onset": "1",
     "safe_shares": "1",
@@ -78,22 +82,52 @@ class Lineage:
         self._encoder = encoder
         self._pool_files = pool_files
         self._memo: dict[tuple[str, str | None], Fingerprint] = {}
+        self._frozen: frozen.Frozen | None = None
 
     def due(self, table: str, partition: str | None = None) -> Fingerprint:
         """The fingerprint that a table (or its partition: pool or arm) is due.
 
         `raw_documents` has its own method, as it depends on what the source holds on a day. Findings depend on the arms
-        that are there: see `findings`.
+        that are there: see `findings`. Anchors that are frozen are due as they are.
+
+        Raises:
+            StudyError, LakeError: see `frozen.find`.
         """
         key = (table, partition)
+        if key not in self._memo and table == "reality_anchors" and (held := self.frozen_anchors()) is not None:
+            self._memo[key] = held.fingerprint
         if key not in self._memo:
             part, inputs = getattr(self, f"_{table}")(*([] if partition is None else [partition]))
             self._memo[key] = self._make(table, part, inputs)
         return self._memo[key]
 
     def forget(self) -> None:
-        """Read the lake anew; call after the days in it changed."""
+        """Read the lake anew; call after the days in it changed, or anchors were frozen."""
         self._memo.clear()
+        self._frozen = None
+
+    def partition(self, table: str, partition: str | None = None) -> str | None:
+        """The partition of a table that is meant: the study's version of the anchors where none is named."""
+        return self.study.anchors.version if table in VERSIONED and partition is None else partition
+
+    def frozen_anchors(self) -> frozen.Frozen | None:
+        """The study's version of the anchors; None where it is not frozen yet.
+
+        Raises:
+            StudyError, LakeError: see `frozen.find`.
+        """
+        if self._frozen is None:
+            self._frozen = frozen.find(self.lake, self.study.anchors)
+        return self._frozen
+
+    def pinned_anchors(self) -> frozen.Frozen | None:
+        """The frozen anchors whose splits `real_documents` must keep; None where the corpus is the one they came from.
+
+        So the corpus that a version was chosen from is not made again because that version now is there.
+        """
+        held = self.frozen_anchors()
+        unpinned = self._make("real_documents", *self._unpinned_documents())
+        return None if held is None or held.made_from == unpinned.digest else held
 
     def raw_documents(self, signature: str) -> Fingerprint:
         """Fingerprint of a day's raw documents, given the signature of what the source holds."""
@@ -121,7 +155,7 @@ class Lineage:
 
     def is_fresh(self, table: str, partition: str | None = None) -> bool:
         """Whether the lake holds the table under the fingerprint it is due."""
-        stored = self.lake.fingerprint(TABLES[MARKERS.get(table, table)], partition)
+        stored = self.lake.fingerprint(TABLES[MARKERS.get(table, table)], self.partition(table, partition))
         return stored is not None and stored.digest == self.due(table, partition).digest
 
     # ------------------------------------------------------------------ what each table is made from
@@ -133,6 +167,11 @@ class Lineage:
         return {name if key is None else f"{name}[{key}]": self.due(name, key).digest for name, key in tables}
 
     def _real_documents(self) -> Made:
+        part, inputs = self._unpinned_documents()
+        pinned = self.pinned_anchors()
+        return part, inputs if pinned is None else inputs | {f"anchors[{pinned.version}]": pinned.content}
+
+    def _unpinned_documents(self) -> Made:
         # the day is not part of a raw fingerprint: a day that brings nothing new leaves everything after it fresh
         found = [self.lake.fingerprint(RAW_DOCUMENTS, day) for day in self.lake.partitions(RAW_DOCUMENTS)]
         digests = sorted({one.digest for one in found if one is not None})
@@ -155,6 +194,9 @@ class Lineage:
     def _reality_anchors(self) -> Made:
         inputs = self._inputs(("real_documents", None), ("real_embeddings", None))
         return self.study.anchors.model_dump(mode="json"), inputs
+
+    def _anchor_embeddings(self) -> Made:
+        return self._embedding_part(), self._inputs(("reality_anchors", None))
 
     def _synthetic_documents(self, pool: str) -> Made:
         part, inputs = self.study.pools[pool].model_dump(mode="json"), self._inputs(("real_documents", None))
@@ -209,7 +251,7 @@ class Lineage:
         return self.study.training.model_dump(mode="json"), inputs
 
     def _predictions(self, key: str) -> Made:
-        return "predictions", self._inputs(("checkpoints", key), ("reality_anchors", None))
+        return "predictions", self._inputs(("checkpoints", key), ("reality_anchors", None), ("anchor_embeddings", None))
 
     def _arm_metrics(self, key: str) -> Made:
         return self.study.evaluation.model_dump(mode="json"), self._inputs(("predictions", key))

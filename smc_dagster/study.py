@@ -102,11 +102,13 @@ class Tail(Model):
 
 
 class Anchors(Model):
-    """Frozen real evaluation sets."""
+    """Frozen real sets: to train on and to be judged on. Other settings need another version."""
 
     version: Name = "v1"
     neighbours: int = Field(default=5, ge=1, description="k of the distance that makes a document atypical")
     atypical_quantile: float = Field(default=0.9, gt=0.5, lt=1)
+    train_share: float = Field(default=0.05, gt=0, le=0.5, description="of each domain's training documents")
+    adversarial: int = Field(default=5000, ge=1, description="most edited documents; no more than held-out ones")
 
 
 class Pool(Model):

@@ -15,6 +15,9 @@ SPLITS = ("train", "validation", "test", "anchor_eval")
 # what generators, miners and mixtures may use, and what models are judged on
 TRAINING_SPLITS = ("train",)
 EVALUATION_SPLITS = ("test", "anchor_eval")
+# slices of the reality anchors; those that models are judged on are all but the first
+ANCHOR_TRAIN = "anchor_train"
+ANCHOR_EVAL_SLICES = ("rare", "atypical", "adversarial")
 ALL_DOMAINS = "*"
 
 _DOCUMENT = [
@@ -82,8 +85,25 @@ REAL_DOCUMENTS = TableSpec(
 )
 REALITY_ANCHORS = TableSpec(
     "reality_anchors",
-    # slice: rare | atypical; a document may be in both. distance: mean cosine distance to its k nearest training rows
-    pa.schema([("version", pa.string()), ("doc_id", pa.string()), ("slice", pa.string()), ("distance", pa.float32())]),
+    # frozen: the documents themselves, so that a version outlives the corpus it was chosen from.
+    # slice: anchor_train (of the split train) | rare | atypical | adversarial (of anchor_eval, or edits of it); a
+    # document may be in rare and atypical. distance: mean cosine distance to its k nearest training rows; null: an edit
+    pa.schema(
+        [
+            ("version", pa.string(), False),
+            ("slice", pa.string(), False),
+            ("doc_id", pa.string(), False),
+            ("domain", pa.string(), False),
+            ("label", pa.string(), False),
+            ("is_tail", pa.bool_(), False),
+            ("text", pa.string(), False),
+            ("provenance", pa.string(), False),
+            ("parent_doc_id", pa.string()),  # the document that an adversarial one is an edit of
+            ("edit", pa.string()),  # typo | negation | fragment | noise | register
+            ("distance", pa.float32()),
+        ]
+    ),
+    "version",
 )
 SYNTHETIC_DOCUMENTS = TableSpec("synthetic_documents", pa.schema([*_DOCUMENT, ("pool", pa.string(), False)]), "pool")
 # rows that a pool's files held and that broke the contract
@@ -129,6 +149,8 @@ SYNTHETIC_PROFILE = TableSpec(
 _EMBEDDING = pa.schema([("doc_id", pa.string(), False), ("embedding", pa.list_(pa.float32(), EMBEDDING_WIDTH), False)])
 REAL_EMBEDDINGS = TableSpec("real_embeddings", _EMBEDDING)
 SYNTHETIC_EMBEDDINGS = TableSpec("synthetic_embeddings", _EMBEDDING, "pool")
+# of every document of a version of the anchors, those that left the corpus and edits included
+ANCHOR_EMBEDDINGS = TableSpec("anchor_embeddings", _EMBEDDING, "version")
 MIXTURE_DOCUMENTS = TableSpec(
     "mixture_documents",
     pa.schema(
@@ -180,7 +202,7 @@ TRAINING_CURVES = TableSpec(
 )
 PREDICTIONS = TableSpec(
     "predictions",
-    # slice: test | rare | atypical; a document in two slices has two rows
+    # slice: test | rare | atypical | adversarial; a document in two slices has two rows
     pa.schema(
         [
             ("arm", pa.string()),
@@ -201,7 +223,7 @@ PREDICTIONS = TableSpec(
 )
 ARM_METRICS = TableSpec(
     "arm_metrics",
-    # slice: test | test_tail | test_head | rare | atypical | train (budget); domain `*` is all
+    # slice: test | test_tail | test_head | rare | atypical | adversarial | train (budget); domain `*` is all
     pa.schema(
         [
             ("arm", pa.string()),
@@ -213,6 +235,7 @@ ARM_METRICS = TableSpec(
             ("metric", pa.string()),
             ("value", pa.float64()),
             ("n", pa.int64()),
+            ("anchors", pa.string()),  # version of the anchors that the anchor slices were measured on
         ]
     ),
     "arm",
@@ -347,6 +370,7 @@ TABLES = {
     for spec in (
         RAW_DOCUMENTS, QUARANTINE, FAILED_QUARANTINE, REAL_DOCUMENTS, REALITY_ANCHORS, SYNTHETIC_DOCUMENTS,
         SYNTHETIC_QUARANTINE, SYNTHETIC_SCORES, SYNTHETIC_PROFILE, REAL_EMBEDDINGS, SYNTHETIC_EMBEDDINGS,
+        ANCHOR_EMBEDDINGS,
         MIXTURE_DOCUMENTS, MIXTURE_COMPOSITION, TRAINING_CURVES, PREDICTIONS, ARM_METRICS, DRIFT, HEADLINE,
         COLLAPSE_ONSET, SAFE_SHARES, MITIGATION_EFFECTS, STRICTNESS_TRADE, PROVENANCE_THRESHOLDS,
     )

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from smc_dagster import places
+from smc_dagster import frozen, places
+from smc_dagster.errors import StaleInputError
 from smc_dagster.lake import Lake
 from smc_dagster.lineage import Lineage
 from smc_dagster.study import Arm, Study, load_study
-from smc_dagster.tables import TABLES
+from smc_dagster.tables import REALITY_ANCHORS, TABLES
 
 
 @dataclass(frozen=True)
@@ -29,16 +30,31 @@ class Workbench:
     def read(self, table: str, partition: str | None = None, columns: list[str] | None = None) -> pa.Table:
         """Read a table, checking that it is the one the study now asks for.
 
+        The anchors are checked against their content hash besides.
+
         Raises:
             StaleInputError: it is missing, or was made from other inputs.
+            LakeError: frozen anchors are not what was frozen; or the file is damaged.
         """
-        return self.lake.read(
-            TABLES[table], partition, columns=columns, expect=self.lineage.due(table, partition).digest
-        )
+        if table == REALITY_ANCHORS.name and partition in (None, self.study.anchors.version):
+            anchors = self._anchors()
+            return anchors if columns is None else anchors.select(columns)
+        due = self.lineage.due(table, partition).digest
+        return self.lake.read(TABLES[table], self.lineage.partition(table, partition), columns=columns, expect=due)
+
+    def _anchors(self) -> pa.Table:
+        held = self.lineage.frozen_anchors()
+        if held is None:
+            raise StaleInputError(
+                f"reality_anchors: version `{self.study.anchors.version}` is not frozen yet",
+                "materialise reality_anchors first, or run `smc study run`",
+            )
+        return frozen.read(self.lake, held)
 
     def write(self, table: str, content: pa.Table, partition: str | None = None) -> None:
         """Write a table under the fingerprint it is due."""
-        self.lake.write(TABLES[table], content, self.lineage.due(table, partition), partition)
+        place = self.lineage.partition(table, partition)
+        self.lake.write(TABLES[table], content, self.lineage.due(table, partition), place)
 
     def fresh_arms(self) -> list[Arm]:
         """Arms whose metrics are there and are what the study now asks for."""

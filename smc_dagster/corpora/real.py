@@ -1,7 +1,7 @@
 """The real corpus: all days joined, duplicates removed, sampled, clustered, split, the tail fixed.
 
 What belongs here: the order of these steps. What does not: the steps that have a module (near_duplicates.py,
-splits.py), synthetic text, and anything that looks at embeddings (anchors.py).
+pins.py, splits.py), synthetic text, and anything that looks at embeddings (anchors.py).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from smc_dagster.tables import REAL_DOCUMENTS
 MIN_LABELS = 2
 
 
-def build_real_documents(raw: pa.Table, study: Study) -> pa.Table:
+def build_real_documents(raw: pa.Table, study: Study, anchors: pa.Table | None = None) -> pa.Table:
     """Make `real_documents` from the raw documents of all days; the order of rows and days does not matter.
 
     0. What counts as synthetic (`synthetic_from` and later grades) is no real document, whichever file it came in.
@@ -27,9 +27,15 @@ def build_real_documents(raw: pa.Table, study: Study) -> pa.Table:
     2. If there are more than `corpus.max_documents`, those with the smallest hash of (seed, doc_id) stay: a uniform
        sample, without a cap on any label, so that the long tail stays as long as it is.
     3. Labels with fewer than `corpus.min_label_documents` documents are left out.
-    4. Near-duplicate clusters (`screening.jaccard`), and the split by cluster.
+    4. Near-duplicate clusters (`screening.jaccard`), and the split by cluster; clusters with a frozen anchor keep the
+       side they are on (pins.py).
     5. Labels without a training document are left out.
     6. The tail, from the sizes of labels in `train`.
+
+    Args:
+        raw: schema RAW_DOCUMENTS.
+        study: the study.
+        anchors: frozen anchors that were chosen from another corpus than this one (schema REALITY_ANCHORS), or None.
 
     Returns:
         schema REAL_DOCUMENTS, ordered by doc_id.
@@ -49,7 +55,9 @@ def build_real_documents(raw: pa.Table, study: Study) -> pa.Table:
     _require_enough(raw, documents, len(common), corpus.min_label_documents)
 
     documents = documents.append_column("cluster_id", _clusters(documents, study))
-    documents = documents.append_column("split", assign_splits(documents["cluster_id"], study.split, study.seed))
+    pinned = _pinned(documents, anchors, study)
+    split = assign_splits(documents["cluster_id"], study.split, study.seed, pinned)
+    documents = documents.append_column("split", split)
     train = documents["label"].filter(pc.equal(documents["split"], "train"))
     trained = pc.unique(train)
     documents = documents.filter(pc.is_in(documents["label"], value_set=trained))
@@ -64,6 +72,12 @@ def _clusters(documents: pa.Table, study: Study) -> pa.Array:
     from smc_dagster.corpora.near_duplicates import clusters
 
     return clusters(documents["doc_id"], documents["text"], study.screening.jaccard)
+
+
+def _pinned(documents: pa.Table, anchors: pa.Table | None, study: Study) -> dict[str, str]:
+    from smc_dagster.corpora.pins import pinned_clusters
+
+    return {} if anchors is None else pinned_clusters(documents, anchors, study.screening.jaccard)
 
 
 def _below(raw: pa.Table, synthetic_from: Provenance) -> pa.Table:

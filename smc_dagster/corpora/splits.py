@@ -6,18 +6,26 @@ What belongs here: the split by near-duplicate cluster and the tail rule. What d
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from smc_dagster.corpora.draws import uniform
 from smc_dagster.study import Split
 
 
-def assign_splits(clusters: pa.Array | pa.ChunkedArray, split: Split, seed: int) -> pa.Array:
+def assign_splits(
+    clusters: pa.Array | pa.ChunkedArray, split: Split, seed: int, pinned: Mapping[str, str] | None = None
+) -> pa.Array:
     """The split of each row, from its cluster alone: members of a cluster are never apart.
 
     A cluster's draw from [0, 1) falls into `test`, `validation`, `anchor_eval` in that order, each as wide as its
     share, else into `train`. Shares hold for clusters, for documents on average. A new cluster moves no other.
+
+    Args:
+        pinned: split by cluster, of clusters whose split is fixed whatever their draw.
     """
     encoded = clusters.combine_chunks() if isinstance(clusters, pa.ChunkedArray) else clusters
     encoded = encoded.dictionary_encode()
@@ -25,6 +33,9 @@ def assign_splits(clusters: pa.Array | pa.ChunkedArray, split: Split, seed: int)
     edges = np.cumsum([split.test, split.validation, split.anchor_eval])
     place = np.searchsorted(edges, draw, side="right")
     names = pa.array(["test", "validation", "anchor_eval", "train"]).take(pa.array(place))
+    if pinned:
+        fixed = pa.array([pinned.get(one) for one in encoded.dictionary.to_pylist()], pa.string())
+        names = pc.coalesce(fixed, names)
     return names.take(encoded.indices)
 
 

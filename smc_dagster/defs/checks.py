@@ -25,6 +25,7 @@ def checks(study: Study) -> list[dg.AssetChecksDefinition]:
     pools, arms = pool_partitions(study), arm_partitions(study)
     return [
         _suite("real_documents", None),
+        _suite("reality_anchors", None),
         _suite("synthetic_documents", pools),
         _suite("mixture_documents", arms),
         _suite("mixture_composition", arms),
@@ -102,4 +103,7 @@ def _metadata(one: CheckResult) -> dict[str, Any]:
 
 def _context(bench: Workbench, table: str) -> Context:
     real = None if table == "real_documents" else bench.read("real_documents")
-    return Context.of(bench.study, real)
+    # before a version is frozen there is nothing that the corpus could break
+    frozen = bench.lineage.frozen_anchors() is not None
+    anchors = bench.read("reality_anchors") if frozen and table in ("real_documents", "predictions") else None
+    return Context.of(bench.study, real, anchors)

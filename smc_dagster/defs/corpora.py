@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from smc_dagster import places
+from smc_dagster import frozen, places
 from smc_dagster.corpora.anchors import choose_anchors
 from smc_dagster.corpora.ingest import ingest
 from smc_dagster.corpora.real import build_real_documents
@@ -81,7 +81,8 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
         days = bench.lake.partitions(RAW_DOCUMENTS)
         context.log.info("days in the lake: %s", ", ".join(days) or "none")
         raw = bench.lake.read_many(RAW_DOCUMENTS, days)
-        documents = build_real_documents(raw, bench.study)
+        pinned = bench.lineage.pinned_anchors()
+        documents = build_real_documents(raw, bench.study, None if pinned is None else frozen.read(bench.lake, pinned))
         check_caps(bench.study, sorted(set(documents["domain"].to_pylist())))
         bench.write("real_documents", documents)
         sizes = documents.group_by("split").aggregate([("doc_id", "count")]).to_pylist()
@@ -91,6 +92,7 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
             metadata=metadata.of_table(bench, "real_documents")
             | {
                 "days": len(days),
+                "pinned_by_anchors": "none" if pinned is None else pinned.version,
                 "raw_rows_by_provenance": metadata.records(
                     [
                         {"provenance": o["values"], "rows": o["counts"]}
@@ -127,16 +129,35 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
         code_version=CODE_VERSIONS["reality_anchors"],
     )
     def reality_anchors(smc: StudyResource) -> dg.MaterializeResult:
-        """Frozen real evaluation sets: documents of tail labels (`rare`) and far from their neighbours (`atypical`)."""
+        """Frozen real documents, to train on (`anchor_train`) and to be judged on (`rare`, `atypical`, `adversarial`).
+
+        A version that is frozen is checked and left as it is, whatever came since; another version is made anew.
+        """
         bench = smc.open()
-        anchors = choose_anchors(bench.read("real_documents"), bench.read("real_embeddings"), bench.study.anchors)
-        bench.write("reality_anchors", anchors)
-        slices = anchors.group_by("slice").aggregate([("doc_id", "count")]).to_pylist()
+        held = bench.lineage.frozen_anchors()
+        if held is None:
+            real, vectors = bench.read("real_documents"), bench.read("real_embeddings")
+            chosen = choose_anchors(real, vectors, bench.study.anchors, bench.study.seed)
+            held = frozen.freeze(bench.lake, chosen, bench.study.anchors, bench.lineage.due("real_documents").digest)
+            bench.lineage.forget()
+        anchors = bench.read("reality_anchors")
+        slices = (
+            anchors.group_by(["slice", "edit"])
+            .aggregate([("doc_id", "count")])
+            .sort_by([("slice", "ascending"), ("edit", "ascending")])
+        )
         return dg.MaterializeResult(
             metadata=metadata.of_table(bench, "reality_anchors")
             | {
-                "version": bench.study.anchors.version,
-                "slices": metadata.records([{"slice": o["slice"], "documents": o["doc_id_count"]} for o in slices]),
+                "version": held.version,
+                "frozen_at": held.frozen_at,
+                "content_sha256": held.content,
+                "slices": metadata.records(
+                    [
+                        {"slice": one["slice"], "edit": one["edit"], "documents": one["doc_id_count"]}
+                        for one in slices.to_pylist()
+                    ]
+                ),
             },
             data_version=metadata.version(bench, "reality_anchors"),
         )

@@ -14,6 +14,7 @@ from smc_dagster.defs.resources import StudyResource
 from smc_dagster.evaluation.arm_metrics import arm_metrics as measure
 from smc_dagster.lineage import CODE_VERSIONS
 from smc_dagster.study import Study
+from smc_dagster.tables import ANCHOR_EVAL_SLICES
 from smc_dagster.training import checkpoints as store
 from smc_dagster.training.predict import predict
 from smc_dagster.training.vectors import Vectors
@@ -29,7 +30,7 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
 
     @dg.asset(
         group_name=GROUP,
-        deps=["checkpoints", "reality_anchors", "real_embeddings"],
+        deps=["checkpoints", "reality_anchors", "real_embeddings", "anchor_embeddings"],
         partitions_def=arms,
         backfill_policy=ONE_RUN,
         kinds={"parquet", "pytorch"},
@@ -40,7 +41,7 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
         """Each replicate's prediction for every document of the natural test split and of each anchor slice."""
         bench = smc.open()
         documents = evaluation_documents(bench)
-        vectors = Vectors.build([bench.read("real_embeddings")])
+        vectors = Vectors.build([bench.read("real_embeddings"), bench.read("anchor_embeddings")])
         keys = list(context.partition_keys)
         for done, key in enumerate(keys, 1):
             due = bench.lineage.due("checkpoints", key).digest
@@ -70,6 +71,7 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
                 budget,
                 bench.study.evaluation,
                 bench.study.seed,
+                bench.study.anchors.version,
             )
             bench.write("arm_metrics", rows, key)
             context.add_asset_metadata(
@@ -86,9 +88,10 @@ def evaluation_documents(bench: Workbench) -> pa.Table:
     """Documents to predict: slice `test`, then each anchor slice; a document in two slices has two rows."""
     real = bench.read("real_documents", columns=["doc_id", "domain", "label", "is_tail", "split"])
     test = real.filter(pc.equal(real["split"], "test")).drop(["split"])
-    test = test.append_column("slice", pa.array(["test"] * test.num_rows, pa.string()))
-    anchors = bench.read("reality_anchors", columns=["doc_id", "slice"])
-    held = anchors.join(real.drop(["split"]), "doc_id", join_type="inner").select(test.column_names)
+    test = test.append_column("slice", pa.repeat("test", test.num_rows))
+    # as they were frozen: an anchor may have left the corpus, or its label the tail
+    anchors = bench.read("reality_anchors", columns=test.column_names)
+    held = anchors.filter(pc.is_in(anchors["slice"], value_set=pa.array(ANCHOR_EVAL_SLICES)))
     return pa.concat_tables([test, held.cast(test.schema)]).sort_by([("slice", "ascending"), ("doc_id", "ascending")])
 
 

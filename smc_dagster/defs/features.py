@@ -58,19 +58,35 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
             )
         return dg.MaterializeResult()
 
-    return [real_embeddings, synthetic_embeddings]
+    @dg.asset(
+        group_name=GROUP,
+        deps=["reality_anchors", real_embeddings],
+        kinds={"parquet", "pytorch", "huggingface"},
+        owners=metadata.OWNERS,
+        code_version=CODE_VERSIONS["anchor_embeddings"],
+    )
+    def anchor_embeddings(smc: StudyResource) -> dg.MaterializeResult:
+        """Frozen sentence embeddings of the anchors, edits and documents that left the corpus included."""
+        bench = smc.open()
+        reused = _embed(bench, "reality_anchors", "anchor_embeddings", None, bench.read("real_embeddings"))
+        return dg.MaterializeResult(
+            metadata=metadata.of_table(bench, "anchor_embeddings")
+            | {"version": bench.study.anchors.version, "rows_reused": reused},
+            data_version=metadata.version(bench, "anchor_embeddings"),
+        )
+
+    return [real_embeddings, synthetic_embeddings, anchor_embeddings]
 
 
-def _embed(bench: Workbench, documents: str, embeddings: str, pool: str | None) -> int:
-    """Embed what is not embedded yet; returns how many rows were there already."""
-    spec = TABLES[embeddings]
-    stored = bench.lake.fingerprint(spec, pool)
+def _embed(bench: Workbench, documents: str, embeddings: str, pool: str | None, known: pa.Table | None = None) -> int:
+    """Embed what is not embedded yet, in `known` or in the table itself; returns how many rows were there already."""
+    spec, place = TABLES[embeddings], bench.lineage.partition(embeddings, pool)
+    stored = bench.lake.fingerprint(spec, place)
     due = bench.lineage.due(embeddings, pool)
-    known: pa.Table | None = None
     # a doc_id names its text, so rows made by the same encoder stay good when documents are added
-    if stored is not None and (stored.part, stored.code_version) == (due.part, due.code_version):
-        known = bench.lake.read(spec, pool)
+    if known is None and stored is not None and (stored.part, stored.code_version) == (due.part, due.code_version):
+        known = bench.lake.read(spec, place)
     rows = bench.read(documents, pool, columns=["doc_id", "text"])
-    stage = "embed real" if pool is None else f"embed {pool}"
+    stage = f"embed {pool or {'real_documents': 'real', 'reality_anchors': 'anchors'}[documents]}"
     bench.write(embeddings, embed_documents(rows, bench.study.training, known, progress.reporter(stage)), pool)
     return 0 if known is None else len(set(known["doc_id"].to_pylist()) & set(rows["doc_id"].to_pylist()))

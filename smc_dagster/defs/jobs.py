@@ -25,7 +25,9 @@ def jobs() -> list[dg.UnresolvedAssetJobDefinition]:
         ),
         dg.define_asset_job(
             CORPUS,
-            selection=dg.AssetSelection.assets("real_documents", "real_embeddings", "reality_anchors"),
+            selection=dg.AssetSelection.assets(
+                "real_documents", "real_embeddings", "reality_anchors", "anchor_embeddings"
+            ),
             description="Join all days, cluster, split, fix the tail, embed, freeze the anchors.",
         ),
         dg.define_asset_job(

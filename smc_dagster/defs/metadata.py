@@ -31,7 +31,7 @@ def column_schema(schema: pa.Schema) -> dg.TableSchema:
 
 def of_table(bench: Workbench, table: str, partition: str | None = None) -> dict[str, Any]:
     """Row count, schema, fingerprint and place of a table in the lake."""
-    spec = TABLES[table]
+    spec, partition = TABLES[table], bench.lineage.partition(table, partition)
     stored = bench.lake.fingerprint(spec, partition)
     return {
         "dagster/row_count": bench.lake.rows(spec, partition),
@@ -60,7 +60,7 @@ def records(rows: list[dict[str, Any]]) -> dg.TableMetadataValue:
 
 def version(bench: Workbench, table: str) -> dg.DataVersion:
     """The fingerprint of an unpartitioned table as Dagster's data version, so that staleness follows content."""
-    stored = bench.lake.fingerprint(TABLES[table])
+    stored = bench.lake.fingerprint(TABLES[table], bench.lineage.partition(table))
     return dg.DataVersion(stored.digest if stored else "none")
 
 

@@ -24,7 +24,7 @@ from smc_dagster.tables import RAW_DOCUMENTS
 from smc_dagster.workbench import Workbench
 
 # asset -> table whose fingerprint tells whether it is fresh
-CORPUS = {name: name for name in ("real_documents", "real_embeddings", "reality_anchors")}
+CORPUS = {name: name for name in ("real_documents", "real_embeddings", "reality_anchors", "anchor_embeddings")}
 POOLS = {
     "synthetic_documents": "synthetic_documents",
     "synthetic_embeddings": "synthetic_embeddings",
@@ -72,6 +72,9 @@ class StudyRun:
         self.bench.lineage.forget()
         announce("corpus")
         self._stage(jobs.CORPUS, CORPUS, [None])
+        # anchors may have been frozen just now, and frozen ones must be what they were
+        self.bench.lineage.forget()
+        self.bench.read("reality_anchors")
         announce("pools")
         self._stage(jobs.POOLS, POOLS, list(self.bench.study.pools))
         announce("arms")

@@ -23,13 +23,14 @@ SLICES: dict[str, tuple[str, bool | None]] = {
     "test_head": ("test", False),
     "rare": ("rare", None),
     "atypical": ("atypical", None),
+    "adversarial": ("adversarial", None),
 }
 BY_DOMAIN = ("test", "test_tail", "rare")
 TRAIN_SLICE = "train"
 
 
 def arm_metrics(
-    predictions: pa.Table, arm: Arm, budget: dict[str, float], evaluation: Evaluation, seed: int
+    predictions: pa.Table, arm: Arm, budget: dict[str, float], evaluation: Evaluation, seed: int, anchors: str
 ) -> pa.Table:
     """ARM_METRICS of one arm.
 
@@ -44,6 +45,7 @@ def arm_metrics(
         budget: steps, examples_seen, flops of one replicate.
         evaluation: bins and draws.
         seed: the study's; the null band of (replicate, slice) draws from the same stream in every arm.
+        anchors: version of the anchors that the predictions are about.
 
     Raises:
         StaleInputError: the predictions are of another arm, or there are none.
@@ -71,7 +73,7 @@ def arm_metrics(
             parts.append(_long(measure(part, group, groups, evaluation.ece_bins), rows.replicates, rows.domains, name))
     parts.append(_budget(budget, rows.replicates))
     long = pa.concat_tables(parts)
-    return _with_arm(long, arm)
+    return _with_arm(long, arm, anchors)
 
 
 def _null_bands(
@@ -113,11 +115,12 @@ def _budget(budget: dict[str, float], replicates: list[int]) -> pa.Table:
     return _long(measured, replicates, [ALL_DOMAINS], TRAIN_SLICE)
 
 
-def _with_arm(long: pa.Table, arm: Arm) -> pa.Table:
+def _with_arm(long: pa.Table, arm: Arm, anchors: str) -> pa.Table:
     constants = {
         "arm": pa.array([arm.key] * long.num_rows, pa.string()),
         "series": pa.array([arm.series.name] * long.num_rows, pa.string()),
         "share": pa.array([arm.share] * long.num_rows, pa.float64()),
+        "anchors": pa.repeat(anchors, long.num_rows),
     }
     columns = [
         constants.get(name, long[name] if name in long.column_names else None) for name in ARM_METRICS.schema.names

@@ -35,6 +35,8 @@ class Context:
             raises a warning. An alarm for looking at the pool, not a rule of the study.
         real: real documents, columns doc_id, domain, label, split, is_tail at least; needed by every suite but those of
             real_documents and mixture_composition.
+        anchors: the anchors in force, schema REALITY_ANCHORS; needed by the suite of predictions, used by that of
+            real_documents where there are any.
     """
 
     synthetic_from: Provenance
@@ -46,10 +48,11 @@ class Context:
     min_tail_labels: int = 10
     max_duplicate_share: float = 0.5
     real: pa.Table | None = None
+    anchors: pa.Table | None = None
 
     @classmethod
-    def of(cls, study: Study, real: pa.Table | None = None) -> Context:
-        """The context of a study; `real` as described above."""
+    def of(cls, study: Study, real: pa.Table | None = None, anchors: pa.Table | None = None) -> Context:
+        """The context of a study; `real` and `anchors` as described above."""
         return cls(
             synthetic_from=study.synthetic_from,
             max_characters=study.corpus.max_characters,
@@ -58,6 +61,7 @@ class Context:
             replicates=study.replicates,
             budget=study.budget,
             real=real,
+            anchors=anchors,
         )
 
     def real_documents(self) -> pa.Table:
@@ -69,6 +73,16 @@ class Context:
         if self.real is None:
             raise ValueError("this suite compares with the real documents: make its context with `real=`")
         return self.real
+
+    def reality_anchors(self) -> pa.Table:
+        """The anchors in force.
+
+        Raises:
+            ValueError: the context was made without them.
+        """
+        if self.anchors is None:
+            raise ValueError("this suite compares with the anchors: make its context with `anchors=`")
+        return self.anchors
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from smc_dagster.errors import LakeError
 from smc_dagster.quality import runner
+from smc_dagster.quality.anchor_suite import ANCHOR_SUITE
 from smc_dagster.quality.checks import CheckResult, CheckSpec, Context
 from smc_dagster.quality.composition_suite import COMPOSITION_SUITE
 from smc_dagster.quality.mixture_suite import MIXTURE_SUITE
@@ -20,7 +21,10 @@ from smc_dagster.tables import TABLES
 
 __all__ = ["SUITES", "CheckResult", "CheckSpec", "Context", "run_suite", "suite_names"]
 
-SUITES = {one.table: one for one in (REAL_SUITE, SYNTHETIC_SUITE, MIXTURE_SUITE, COMPOSITION_SUITE, PREDICTION_SUITE)}
+SUITES = {
+    one.table: one
+    for one in (REAL_SUITE, ANCHOR_SUITE, SYNTHETIC_SUITE, MIXTURE_SUITE, COMPOSITION_SUITE, PREDICTION_SUITE)
+}
 
 
 def suite_names(table: str) -> list[CheckSpec]:

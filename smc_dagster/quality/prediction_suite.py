@@ -13,13 +13,13 @@ import pyarrow.compute as pc
 
 from smc_dagster.quality import groups
 from smc_dagster.quality.checks import Check, Context, Frames, Suite, between
+from smc_dagster.tables import ANCHOR_EVAL_SLICES
 
 REQUIRED = (
     "arm", "replicate", "doc_id", "slice", "domain", "label", "is_tail", "predicted", "confidence", "p_label", "sum_p2",
     "entropy",
 )  # fmt: skip
-SLICES = ("test", "rare", "atypical")
-HELD_OUT = ("test", "anchor_eval")
+SLICES = ("test", *ANCHOR_EVAL_SLICES)
 GRAIN = ("arm", "replicate", "slice", "doc_id")
 SHOWN = ("arm", "replicate", "slice", "doc_id", "label", "predicted", "confidence", "p_label", "sum_p2", "entropy")
 # float32 sums over some hundred labels
@@ -29,7 +29,8 @@ TOLERANCE = 1e-4
 def _frames(table: pa.Table, context: Context) -> Frames:
     real = context.real_documents()
     labels = pc.unique(real.column("label"))
-    held_out = real.filter(pa.array(groups.within(real.column("split"), HELD_OUT)))
+    held_out = _held_out(real, context.reality_anchors())
+    known = pa.concat_arrays([labels, pc.unique(held_out.column("label"))])
     label, predicted = table.column("label"), table.column("predicted")
     top, own, squares, entropy = (_numbers(table, one) for one in ("confidence", "p_label", "sum_p2", "entropy"))
     hit = groups.bools(pc.equal(label, predicted))
@@ -39,9 +40,11 @@ def _frames(table: pa.Table, context: Context) -> Frames:
         "whole": ~groups.present(table, REQUIRED),
         "alone": ~groups.alone(table, GRAIN),
         "slice_known": ~groups.within(table.column("slice"), SLICES) & _there(table.column("slice")),
-        "label_known": ~groups.within(label, labels) & _there(label),
+        "label_known": ~groups.within(label, known) & _there(label),
         "predicted_known": ~groups.within(predicted, labels) & _there(predicted),
-        "held_out": ~groups.within(table.column("doc_id"), held_out.column("doc_id")) & _there(table.column("doc_id")),
+        "held_out": groups.within(table.column("slice"), SLICES)
+        & ~groups.within(_key(table), held_out.column("key"))
+        & _there(_key(table)),
         "truth": _contradicts(table, held_out),
         "probabilities": _outside(top) | _outside(own) | _outside(squares),
         "top_is_top": own > top + TOLERANCE,
@@ -73,10 +76,24 @@ def _outside(probability: npt.NDArray[np.float64]) -> groups.Bools:
     return np.asarray((probability < -TOLERANCE) | (probability > 1 + TOLERANCE))
 
 
+def _held_out(real: pa.Table, anchors: pa.Table) -> pa.Table:
+    """What may be predicted: `test` as the corpus has it, anchors as they were frozen; `key` is slice and id."""
+    columns = ["slice", "doc_id", "label", "domain", "is_tail"]
+    test = real.filter(pc.equal(real.column("split"), "test"))
+    test = test.append_column("slice", pa.repeat("test", test.num_rows)).select(columns)
+    frozen = anchors.filter(pa.array(groups.within(anchors.column("slice"), ANCHOR_EVAL_SLICES))).select(columns)
+    rows = pa.concat_tables([test, frozen], promote_options="permissive")
+    return rows.append_column("key", _key(rows))
+
+
+def _key(table: pa.Table) -> pa.ChunkedArray:
+    return pc.binary_join_element_wise(table.column("slice"), table.column("doc_id"), "/")
+
+
 def _contradicts(table: pa.Table, real: pa.Table) -> groups.Bools:
-    """Whether label, domain or is_tail is another than the corpus has for the document."""
+    """Whether label, domain or is_tail is another than is known of the document in its slice."""
     found = np.zeros(table.num_rows, dtype=bool)
-    place = pc.index_in(table.column("doc_id"), value_set=real.column("doc_id").combine_chunks(), skip_nulls=True)
+    place = pc.index_in(_key(table), value_set=real.column("key").combine_chunks(), skip_nulls=True)
     for name in ("label", "domain", "is_tail"):
         due = real.column(name).take(place)
         found |= groups.bools(pc.not_equal(table.column(name), due))
@@ -113,21 +130,27 @@ PREDICTION_SUITE = Suite(
         ),
         Check("row_unique", "critical", "A document is once in a slice of a replicate of an arm.", "rows", "alone"),
         Check("slice_known", "critical", f"The slice is one of {', '.join(SLICES)}.", "rows", "slice_known"),
-        Check("label_known", "critical", "The label is one of the real corpus.", "rows", "label_known"),
+        Check(
+            "label_known",
+            "critical",
+            "The label is one of the real corpus or of a frozen anchor.",
+            "rows",
+            "label_known",
+        ),
         Check(
             "predicted_known", "critical", "The predicted label is one of the real corpus.", "rows", "predicted_known"
         ),
         Check(
             "held_out_only",
             "critical",
-            "Documents are of the splits test and anchor_eval: none was trained on.",
+            "Documents are of the split test or of the anchors, in the slice they belong to: none was trained on.",
             "rows",
             "held_out",
         ),
         Check(
             "label_is_truth",
             "critical",
-            "Label, domain and is_tail are those that the real corpus has.",
+            "Label, domain and is_tail are those that the real corpus has, or the anchors when they were frozen.",
             "rows",
             "truth",
         ),

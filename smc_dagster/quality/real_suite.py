@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from smc_dagster.quality import groups
 from smc_dagster.quality.checks import HEX_ID, UNIQUE, Check, Context, Frames, Suite, between, one_of
 from smc_dagster.study import Provenance
-from smc_dagster.tables import SPLITS
+from smc_dagster.tables import ANCHOR_EVAL_SLICES, SPLITS, TRAINING_SPLITS
 
 REQUIRED = ("doc_id", "domain", "label", "provenance", "source", "day", "cluster_id", "split", "is_tail")
 # validation may be 0 % of a study; these three may not
@@ -26,6 +26,7 @@ def _frames(table: pa.Table, context: Context) -> Frames:
     rows = rows.append_column("characters", groups.trimmed_length(table.column("text")))
     # a grade that is off the scale is another check's business
     rows = rows.append_column("real_grade", pa.array(grade < context.synthetic_from.grade))
+    rows = rows.append_column("anchors_held", pa.array(~_trained_anchors(table, context)))
     clusters = table.group_by("cluster_id").aggregate([("split", "count_distinct"), ("doc_id", "count")])
     clusters = clusters.rename_columns(["cluster_id", "splits", "documents"])
     labels = _labels(table)
@@ -45,6 +46,16 @@ def _frames(table: pa.Table, context: Context) -> Frames:
         "corpus": _corpus(table, labels),
         "table": groups.size(table),
     }
+
+
+def _trained_anchors(table: pa.Table, context: Context) -> groups.Bools:
+    """Whether a document that may be trained on is a frozen evaluation anchor, or the parent of one."""
+    if context.anchors is None:
+        return np.zeros(table.num_rows, dtype=bool)
+    held = context.anchors.filter(pc.is_in(context.anchors.column("slice"), value_set=pa.array(ANCHOR_EVAL_SLICES)))
+    frozen = pa.chunked_array([*held.column("doc_id").chunks, *held.column("parent_doc_id").chunks], pa.string())
+    mine = groups.within(table.column("split"), TRAINING_SPLITS)
+    return np.asarray(mine & groups.within(table.column("doc_id"), frozen), dtype=bool)
 
 
 def _train_counts(table: pa.Table, by: str) -> pa.Table:
@@ -196,6 +207,13 @@ REAL_SUITE = Suite(
             "documents",
             "ExpectColumnValuesToBeBetween",
             lambda context: {"min_value": context.min_label_documents},
+        ),
+        Check(
+            "anchors_held_out",
+            "critical",
+            "No frozen evaluation anchor, and no parent of an edited one, may be trained on.",
+            "documents",
+            "anchors_held",
         ),
         Check(
             "cluster_in_one_split",

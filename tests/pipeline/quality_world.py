@@ -14,6 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from smc_dagster.corpora.adversarial import adversarial_id
+from smc_dagster.corpora.edits import EDITS
 from smc_dagster.quality.expectations import Context
 from smc_dagster.study import Provenance
 from smc_dagster.tables import (
@@ -21,6 +23,7 @@ from smc_dagster.tables import (
     MIXTURE_DOCUMENTS,
     PREDICTIONS,
     REAL_DOCUMENTS,
+    REALITY_ANCHORS,
     SYNTHETIC_DOCUMENTS,
     TableSpec,
 )
@@ -163,34 +166,53 @@ def mixture_rows() -> Rows:
     return rows
 
 
+def anchor_rows() -> Rows:
+    """Every held-out anchor document as atypical, those of tail labels as rare, and one edit of each."""
+    rows: Rows = []
+    for at, one in enumerate(real_rows()):
+        same = {name: one[name] for name in ("domain", "label", "is_tail")} | {"version": "v1"}
+        real = same | {name: one[name] for name in ("doc_id", "text", "provenance")} | {"distance": 0.4}
+        real |= {"parent_doc_id": None, "edit": None}
+        if one["split"] == "train" and at % 5 == 0:
+            rows.append(real | {"slice": "anchor_train"})
+        if one["split"] == "anchor_eval":
+            rows.append(real | {"slice": "atypical"})
+            if one["is_tail"]:
+                rows.append(real | {"slice": "rare"})
+            edit = sorted(EDITS)[at % len(EDITS)]
+            text = one["text"] + " !!"
+            own = adversarial_id(edit, one["doc_id"], text)
+            edited = {"slice": "adversarial", "doc_id": own, "text": text, "provenance": "edited", "edit": edit}
+            rows.append(same | edited | {"parent_doc_id": one["doc_id"], "distance": None})
+    return rows
+
+
 def prediction_rows() -> Rows:
-    documents = [one for one in real_rows() if one["split"] in ("test", "anchor_eval")]
+    documents = [one | {"slice": "test"} for one in real_rows() if one["split"] == "test"]
+    documents += [one for one in anchor_rows() if one["slice"] != "anchor_train"]
     rows: Rows = []
     for arm in _arms():
         for replicate in range(REPLICATES):
             for place, document in enumerate(documents):
-                slices = ["test"] if document["split"] == "test" else ["atypical"]
-                slices += ["rare"] if document["split"] == "anchor_eval" and document["is_tail"] else []
                 hit = place % 3 != 0
-                for one in slices:
-                    rows.append(
-                        {
-                            **{name: arm[name] for name in ("arm",)},
-                            "replicate": replicate,
-                            **{name: document[name] for name in ("doc_id", "domain", "label", "is_tail")},
-                            "slice": one,
-                            "predicted": document["label"] if hit else "argparse",
-                            "confidence": 0.6,
-                            "p_label": 0.6 if hit or document["label"] == "argparse" else 0.3,
-                            "sum_p2": 0.46,
-                            "entropy": 0.9,
-                        }
-                    )
+                rows.append(
+                    {
+                        **{name: arm[name] for name in ("arm",)},
+                        "replicate": replicate,
+                        **{name: document[name] for name in ("doc_id", "domain", "label", "is_tail", "slice")},
+                        "predicted": document["label"] if hit else "argparse",
+                        "confidence": 0.6,
+                        "p_label": 0.6 if hit or document["label"] == "argparse" else 0.3,
+                        "sum_p2": 0.46,
+                        "entropy": 0.9,
+                    }
+                )
     return rows
 
 
 ROWS = {
     "real_documents": (REAL_DOCUMENTS, real_rows),
+    "reality_anchors": (REALITY_ANCHORS, anchor_rows),
     "synthetic_documents": (SYNTHETIC_DOCUMENTS, synthetic_rows),
     "mixture_documents": (MIXTURE_DOCUMENTS, mixture_rows),
     "mixture_composition": (MIXTURE_COMPOSITION, composition_rows),
@@ -214,5 +236,6 @@ def context(**changes: Any) -> Context:
         budget=1.0,
         min_tail_labels=2,
         real=table_of(REAL_DOCUMENTS, real_rows()),
+        anchors=table_of(REALITY_ANCHORS, anchor_rows()),
     )
     return replace(sound, **changes)

@@ -183,7 +183,40 @@ def _one_less_replicate(rows: Rows) -> None:
     rows[:] = [one for one in rows if (one["arm"], one["replicate"]) != ("plain@40", 1)]
 
 
+def _of_train(rows: Rows) -> str:
+    return next(one["doc_id"] for one in real(rows) if one["split"] == "train")
+
+
+def _frozen_document_trains(rows: Rows) -> None:
+    one = next(one for one in rows if one["split"] == "anchor_eval" and not one["is_tail"])
+    one["split"] = "train"
+
+
+def _parent_trains(rows: Rows) -> None:
+    next(one for one in rows if one["slice"] == "adversarial")["parent_doc_id"] = _of_train(rows)
+
+
+def _same_text(rows: Rows) -> None:
+    one = next(one for one in rows if one["slice"] == "adversarial")
+    one["text"] = next(each["text"] for each in real(rows) if each["doc_id"] == one["parent_doc_id"])
+
+
+def _anchor_trains(rows: Rows) -> None:
+    next(one for one in rows if one["slice"] == "atypical")["doc_id"] = _of_train(rows)
+
+
+def _train_anchor_held(rows: Rows) -> None:
+    next(one for one in rows if one["slice"] == "anchor_train")["doc_id"] = _held_out_id()
+
+
+def _wrong_slice(rows: Rows) -> None:
+    known = next(one for one in rows if one["slice"] == "test")["doc_id"]
+    for one in rows:
+        one["slice"] = "atypical" if one["doc_id"] == known else one["slice"]
+
+
 R, S, M, C, P = "real_documents", "synthetic_documents", "mixture_documents", "mixture_composition", "predictions"
+A = "reality_anchors"
 EMPTY: Edit = list.clear
 FAULTS = [
     Fault(R, "has_rows", EMPTY, also=frozenset({"split_filled", "tail_large_enough"})),
@@ -207,6 +240,7 @@ FAULTS = [
     ),
     Fault(R, "label_has_training", where(lambda one: one["label"] == "bisect", split="test")),
     Fault(R, "label_in_one_domain", _two_domains),
+    Fault(R, "anchors_held_out", _frozen_document_trains),
     Fault(R, "label_has_documents", drop(lambda one: one["label"] == "bisect", 1)),
     Fault(R, "cluster_in_one_split", _straddle),
     Fault(
@@ -264,7 +298,25 @@ FAULTS = [
     Fault(C, "no_shortfall", _short),
     Fault(C, "domains_complete", drop(lambda one: one["domain"] == "data", 1)),
     Fault(C, "replicates_complete", _one_less_replicate),
+    Fault(A, "has_rows", EMPTY, also=frozenset({"one_version", "slices_filled", "edits_filled"})),
+    Fault(A, "one_version", put(version="v2")),
+    Fault(A, "fields_present", put(text="")),
+    Fault(A, "row_unique", _double, 2),
+    Fault(A, "slice_known", where(lambda one: one["slice"] == "rare", 1, slice="odd")),
+    Fault(A, "slices_filled", drop(lambda one: one["slice"] == "rare")),
+    Fault(A, "edits_filled", drop(lambda one: one["edit"] == "typo")),
+    Fault(A, "edit_told", where(lambda one: one["slice"] == "adversarial", 1, edit="fuzz")),
+    Fault(A, "edit_told", where(lambda one: one["slice"] == "rare", 1, edit="typo")),
+    Fault(A, "parent_told", where(lambda one: one["slice"] == "adversarial", 1, parent_doc_id=None)),
+    Fault(A, "edited_only", lambda rows: rows[-1].update(doc_id=_held_out_id())),
+    Fault(A, "parent_held_out", _parent_trains),
+    Fault(A, "text_differs", _same_text),
+    Fault(A, "held_out", _anchor_trains),
+    Fault(A, "trainable", _train_anchor_held),
+    Fault(A, "distance_in_range", where(lambda one: one["slice"] == "rare", 1, distance=2.5)),
+    Fault(A, "distance_in_range", where(lambda one: one["slice"] == "rare", 1, distance=None)),
     Fault(P, "has_rows", EMPTY),
+    Fault(P, "held_out_only", _wrong_slice, 6),
     Fault(P, "fields_present", put(is_tail=None)),
     Fault(P, "fields_present", _missing_number),
     Fault(P, "row_unique", _double, 2),
@@ -337,6 +389,7 @@ def test_a_null_anywhere_is_a_failure_and_never_an_error(table: str) -> None:
     spec, rows_of = ROWS[table]
     rows = rows_of()
     optional = {"generator", "parent_doc_id", "why", "pool_available"} | ({"pool"} if table == C else set())
+    optional |= {"edit", "distance"} if table == A else set()
     names = [one for one in spec.schema.names if one not in optional and one != "text"]
     for place, name in enumerate(names):
         rows[place % len(rows)][name] = None

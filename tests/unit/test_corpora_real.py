@@ -136,7 +136,7 @@ def test_a_label_without_a_training_document_is_left_out(monkeypatch: pytest.Mon
     lost = rows()[0][1]
     texts = {text for _, label, text in rows() if label == lost}
 
-    def all_held_out(clusters: pa.ChunkedArray, split: object, seed: int) -> pa.Array:
+    def all_held_out(clusters: pa.ChunkedArray, split: object, seed: int, pinned: object) -> pa.Array:
         ids = doc_ids(*(pa.array(one) for one in zip(*rows(), strict=True))).to_pylist()
         held = {one for one, (_, _, text) in zip(ids, rows(), strict=True) if text in texts}
         return pa.array(["test" if one in held else "train" for one in clusters.to_pylist()])

@@ -61,7 +61,7 @@ def _table(rows: list[dict]) -> pa.Table:
 
 
 def _metrics(rows: list[dict], seed: int = 1) -> dict[tuple, tuple[float | None, int]]:
-    table = arm_metrics(_table(rows), ARM, BUDGET, Evaluation(null_draws=50), seed)
+    table = arm_metrics(_table(rows), ARM, BUDGET, Evaluation(null_draws=50), seed, "v1")
     found = {(r["replicate"], r["slice"], r["domain"], r["metric"]): (r["value"], r["n"]) for r in table.to_pylist()}
     assert len(found) == table.num_rows
     return found
@@ -97,7 +97,7 @@ def _by_loop(rows: list[dict]) -> dict[str, float]:
 
 
 def test_every_metric_against_a_loop() -> None:
-    rows = _predictions({"test": 120, "rare": 60, "atypical": 40})
+    rows = _predictions({"test": 120, "rare": 60, "atypical": 40, "adversarial": 50})
     found = _metrics(rows)
     groups = {
         "test": lambda r: r["slice"] == "test",
@@ -105,6 +105,7 @@ def test_every_metric_against_a_loop() -> None:
         "test_head": lambda r: r["slice"] == "test" and not r["is_tail"],
         "rare": lambda r: r["slice"] == "rare",
         "atypical": lambda r: r["slice"] == "atypical",
+        "adversarial": lambda r: r["slice"] == "adversarial",
     }
     checked = 0
     for replicate in (0, 3):
@@ -124,7 +125,7 @@ def test_every_metric_against_a_loop() -> None:
                     else:
                         assert value == pytest.approx(expected, abs=1e-6), key
                     checked += 1
-    assert checked == 2 * len(METRICS) * (5 + 3 * 2)
+    assert checked == 2 * len(METRICS) * (6 + 3 * 2)
 
 
 def test_against_scikit_learn() -> None:
@@ -140,9 +141,10 @@ def test_against_scikit_learn() -> None:
 
 
 def test_schema_budget_and_null_band() -> None:
-    rows = _predictions({"test": 120, "rare": 30, "atypical": 30})
-    table = arm_metrics(_table(rows), ARM, BUDGET, Evaluation(null_draws=50), 1)
+    rows = _predictions({"test": 120, "rare": 30, "atypical": 30, "adversarial": 30})
+    table = arm_metrics(_table(rows), ARM, BUDGET, Evaluation(null_draws=50), 1, "v1")
     assert table.schema == ARM_METRICS.schema
+    assert set(table["anchors"].to_pylist()) == {"v1"}
     assert set(table["arm"].to_pylist()) == {"templated@40"}
     assert set(table["share"].to_pylist()) == {0.4}
     found = _metrics(rows)
@@ -150,7 +152,7 @@ def test_schema_budget_and_null_band() -> None:
         for name, value in BUDGET.items():
             assert found[replicate, "train", "*", name] == (value, 76800)
     bands = [key for key in found if key[3] == "ece_null_low"]
-    assert len(bands) == 2 * 5
+    assert len(bands) == 2 * 6
     assert {key[2] for key in bands} == {"*"}
     for key in bands:
         assert 0 < found[key][0] < found[(*key[:3], "ece_null_high")][0] < 1
@@ -197,6 +199,6 @@ def test_one_row_and_certainty() -> None:
 def test_predictions_of_another_arm_are_refused() -> None:
     rows = _predictions({"test": 5})
     with pytest.raises(StaleInputError, match="where those of `templated@40` were due"):
-        arm_metrics(_table([r | {"arm": "drop@40"} for r in rows]), ARM, BUDGET, Evaluation(), 1)
+        arm_metrics(_table([r | {"arm": "drop@40"} for r in rows]), ARM, BUDGET, Evaluation(), 1, "v1")
     with pytest.raises(StaleInputError):
-        arm_metrics(_table([]), ARM, BUDGET, Evaluation(), 1)
+        arm_metrics(_table([]), ARM, BUDGET, Evaluation(), 1, "v1")

@@ -38,7 +38,14 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
 
 TRAINED = {"checkpoints", "predictions", "arm_metrics"}
 MIXED = {"mixture_documents", "mixture_composition"} | TRAINED
-EMBEDDED = {"real_embeddings", "reality_anchors", "synthetic_embeddings", "synthetic_profile", "drift"}
+EMBEDDED = {
+    "real_embeddings",
+    "reality_anchors",
+    "anchor_embeddings",
+    "synthetic_embeddings",
+    "synthetic_profile",
+    "drift",
+}
 
 
 @pytest.mark.parametrize(

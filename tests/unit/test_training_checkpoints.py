@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from smc_dagster.errors import LakeError, StaleInputError
+from smc_dagster.evaluation.metrics import outcomes
 from smc_dagster.fingerprints import Fingerprint
 from smc_dagster.lake import Lake
 from smc_dagster.study import Training
@@ -146,3 +147,27 @@ def test_a_label_without_output_is_refused(lake: Lake, trained: TrainedArm) -> N
     odd = docs.set_column(3, "label", pa.array(["json.new"] * 6))
     with pytest.raises(StaleInputError, match=r"no output for label `json\.new`"):
         predict(checkpoints.load(lake, ARM), odd, vectors, ARM)
+
+
+def test_a_frozen_anchor_of_a_label_that_left_the_corpus_is_a_miss(lake: Lake, trained: TrainedArm) -> None:
+    checkpoints.save(lake, ARM, trained, LABELS, TRAINING, FINGERPRINT)
+    checkpoint = checkpoints.load(lake, ARM)
+    docs, vectors = _documents(6)
+    docs = docs.set_column(1, "slice", pa.array(["adversarial"] * 6))
+    plain = predict(checkpoint, docs, vectors, ARM).to_pylist()
+    gone = docs.set_column(3, "label", pa.array(["json.gone"] * 6))
+    found = predict(checkpoint, gone, vectors, ARM)
+    rows = found.to_pylist()
+    assert len(rows) == len(plain)
+    for row, same in zip(rows, plain, strict=True):
+        assert row["p_label"] == 0
+        assert row["predicted"] != row["label"]
+        # what the head says does not hang on the label
+        assert (row["predicted"], row["confidence"], row["sum_p2"]) == (
+            same["predicted"],
+            same["confidence"],
+            same["sum_p2"],
+        )
+    measured = outcomes(found)
+    assert not measured.correct.any()
+    assert np.isfinite(measured.nll).all()
