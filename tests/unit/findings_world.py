@@ -97,7 +97,7 @@ def make_lake(
         predictions = pa.concat_tables(tables)
         budget = {"steps": 600.0, "examples_seen": 76800.0, "flops": 1.2e12}
         lake.write(PREDICTIONS, predictions, Fingerprint("predictions", "p", "1"), arm.key)
-        metrics = arm_metrics(predictions, arm, budget, study.evaluation, study.seed)
+        metrics = arm_metrics(predictions, arm, budget, study.evaluation, study.seed, "v1")
         lake.write(ARM_METRICS, metrics, Fingerprint("arm_metrics", "p", "1"), arm.key)
         composition = pa.Table.from_pylist(
             [_composed(arm, r, name, cap) for r in range(study.replicates) for name in domains],

@@ -11,11 +11,12 @@ import pytest
 from smc_dagster.errors import LakeError, StaleInputError
 from smc_dagster.fingerprints import Fingerprint
 from smc_dagster.lake import Lake, slug
-from smc_dagster.tables import ARM_METRICS, HEADLINE, MIXTURE_DOCUMENTS, REALITY_ANCHORS
+from smc_dagster.tables import ARM_METRICS, HEADLINE, MIXTURE_DOCUMENTS, TableSpec
 
-ONE = Fingerprint("reality_anchors", "part", "1", {"real_documents": "abc"}, 7)
-TWO = Fingerprint("reality_anchors", "part", "2", {"real_documents": "abc"}, 7)
+ONE = Fingerprint("kept", "part", "1", {"real_documents": "abc"}, 7)
+TWO = Fingerprint("kept", "part", "2", {"real_documents": "abc"}, 7)
 ROWS = pa.table({"version": ["v1"], "doc_id": ["a"], "slice": ["rare"], "distance": pa.array([0.5], pa.float32())})
+KEPT = TableSpec("kept", ROWS.schema)
 
 
 @pytest.fixture
@@ -24,15 +25,15 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def test_what_is_written_is_read_back_with_its_fingerprint(lake: Lake) -> None:
-    lake.write(REALITY_ANCHORS, ROWS, ONE)
-    assert lake.read(REALITY_ANCHORS, expect=ONE.digest).to_pylist() == ROWS.to_pylist()
-    assert lake.fingerprint(REALITY_ANCHORS) == ONE
+    lake.write(KEPT, ROWS, ONE)
+    assert lake.read(KEPT, expect=ONE.digest).to_pylist() == ROWS.to_pylist()
+    assert lake.fingerprint(KEPT) == ONE
 
 
 def test_another_fingerprint_is_refused(lake: Lake) -> None:
-    lake.write(REALITY_ANCHORS, ROWS, ONE)
+    lake.write(KEPT, ROWS, ONE)
     with pytest.raises(StaleInputError, match=TWO.digest):
-        lake.read(REALITY_ANCHORS, expect=TWO.digest)
+        lake.read(KEPT, expect=TWO.digest)
 
 
 def test_a_missing_table_names_itself(lake: Lake) -> None:
@@ -41,16 +42,16 @@ def test_a_missing_table_names_itself(lake: Lake) -> None:
 
 
 def test_an_error_while_writing_leaves_the_old_table(lake: Lake) -> None:
-    lake.write(REALITY_ANCHORS, ROWS, ONE)
+    lake.write(KEPT, ROWS, ONE)
 
     def two_pieces() -> None:
-        with lake.writing_batches(REALITY_ANCHORS, TWO) as append:
+        with lake.writing_batches(KEPT, TWO) as append:
             append(ROWS)
             append(ROWS.drop(["slice"]))
 
     with pytest.raises(LakeError, match="columns missing"):
         two_pieces()
-    assert lake.fingerprint(REALITY_ANCHORS) == ONE
+    assert lake.fingerprint(KEPT) == ONE
     assert [path.name for path in Path(lake.root).rglob("*") if path.is_file()] == ["data.parquet"]
 
 
@@ -63,11 +64,11 @@ def test_a_null_where_a_value_is_required(lake: Lake) -> None:
 
 
 def test_a_damaged_file_is_named(lake: Lake) -> None:
-    path = Path(lake.write(REALITY_ANCHORS, ROWS, ONE))
+    path = Path(lake.write(KEPT, ROWS, ONE))
     path.write_bytes(path.read_bytes()[:50])
-    assert lake.fingerprint(REALITY_ANCHORS) is None
+    assert lake.fingerprint(KEPT) is None
     with pytest.raises(LakeError, match="damaged"):
-        lake.read(REALITY_ANCHORS)
+        lake.read(KEPT)
 
 
 def test_a_lake_belongs_to_one_study(lake: Lake) -> None:
@@ -119,7 +120,7 @@ def test_slugs_of_different_names_differ() -> None:
 def test_another_file_system(tmp_path: Path) -> None:
     lake = Lake("memory://lake-test", "one")
     lake.claim()
-    lake.write(REALITY_ANCHORS, ROWS, ONE)
-    assert lake.read(REALITY_ANCHORS, expect=ONE.digest).num_rows == 1
+    lake.write(KEPT, ROWS, ONE)
+    assert lake.read(KEPT, expect=ONE.digest).num_rows == 1
     with pytest.raises(LakeError, match="not `two`"):
         Lake("memory://lake-test", "two").claim()
