@@ -16,6 +16,7 @@ from smc_dagster.defs import (
     features,
     findings,
     jobs,
+    language_model,
     mixtures,
     synthesis,
     training,
@@ -39,11 +40,11 @@ def build_defs(study: str | None = None, lake: str | None = None) -> dg.Definiti
     """
     reference = study or study_reference()
     opened = load_study(reference)
-    stages = (corpora, features, synthesis, mixtures, training, evaluation, findings)
+    stages = (corpora, features, language_model, synthesis, mixtures, training, evaluation, findings)
     return dg.Definitions(
         assets=[one for stage in stages for one in stage.assets(opened)],
         asset_checks=checks.checks(opened),
-        jobs=jobs.jobs(),
+        jobs=jobs.jobs(opened),
         schedules=automation.schedules(),
         sensors=automation.sensors(opened),
         resources={"smc": StudyResource(study=reference, lake=lake or places.lake_root(opened.name))},

@@ -43,3 +43,7 @@ class LakeError(SmcError):
 
 class StaleInputError(LakeError):
     """A table that is missing, or was made from other inputs than the study now asks for."""
+
+
+class ModelError(SmcError):
+    """A language model whose training fails, or that gives no text that could stand."""

@@ -20,7 +20,7 @@ from smc_dagster.tables import RAW_DOCUMENTS, TABLES
 
 Made = tuple[object, dict[str, str]]
 # what is no table is told by the table that is written after it
-MARKERS = {"checkpoints": "training_curves"}
+MARKERS = {"checkpoints": "training_curves", "generator_model": "generator_curves"}
 # one partition a version of the anchors: that of the study unless another is named
 VERSIONED = ("reality_anchors", "anchor_embeddings")
 
@@ -30,6 +30,7 @@ CODE_VERSIONS = {
     "real_embeddings": "1",
     "reality_anchors": "2",
     "anchor_embeddings": "1",
+    "generator_model": "1",
     "synthetic_documents": "1",
     "synthetic_embeddings": "1",
     "synthetic_scores": "2",
@@ -61,6 +62,7 @@ class Lineage:
         mixture_code: digest of the dbt models that make mixtures.
         encoder: digest of the encoder weights.
         pool_files: hash of the files that a pool is read from; None for a pool that is no files'.
+        language_model: digest of what the language model is trained on from.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Lineage:
         mixture_code: str,
         encoder: str,
         pool_files: Callable[[str], str | None] = lambda pool: None,
+        language_model: str = "",
     ) -> None:
         self.study = study
         self.lake = lake
@@ -81,6 +84,7 @@ class Lineage:
         self._mixture_code = mixture_code
         self._encoder = encoder
         self._pool_files = pool_files
+        self._language_model = language_model
         self._memo: dict[tuple[str, str | None], Fingerprint] = {}
         self._frozen: frozen.Frozen | None = None
 
@@ -198,8 +202,24 @@ class Lineage:
     def _anchor_embeddings(self) -> Made:
         return self._embedding_part(), self._inputs(("reality_anchors", None))
 
+    def _generator_model(self, generation: str | None = None) -> Made:
+        """One generation, or the asset: all that the pools need."""
+        if generation is None:
+            return "all", self._inputs(*(("generator_model", str(one)) for one in range(self.study.generations)))
+        # how often a checkpoint is written changes no weight
+        section = self.study.language_model.model_dump(mode="json", exclude={"model", "checkpoint_every", "recursion"})
+        part: dict[str, object] = {"section": section, "base": self._language_model}
+        inputs = self._inputs(("real_documents", None))
+        if generation != "0":
+            part["recursion"] = self.study.language_model.recursion.model_dump(mode="json")
+            inputs |= self._inputs(("generator_model", str(int(generation) - 1)))
+        return part, inputs
+
     def _synthetic_documents(self, pool: str) -> Made:
         part, inputs = self.study.pools[pool].model_dump(mode="json"), self._inputs(("real_documents", None))
+        generation = self.study.generation_of(pool)
+        if generation is not None:
+            inputs |= self._inputs(("generator_model", str(generation)))
         held = self._pool_files(pool)
         if held is not None:
             # what the path holds is in the signature

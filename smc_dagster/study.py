@@ -22,6 +22,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from smc_dagster.errors import StudyError
 from smc_dagster.study_faults import explain
+from smc_dagster.study_language_model import LanguageModel, generation_of
 from smc_dagster.study_sources import Columns, Model, Source
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
@@ -224,6 +225,7 @@ class Study(Model):
     shares: list[float] = Field(min_length=1)
     replicates: int = Field(default=5, ge=1, le=1000)
     budget: float = Field(default=1.0, gt=0, le=1, description="rows of a mixture per real training row")
+    language_model: LanguageModel = LanguageModel()
     screening: Screening = Screening()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
@@ -295,6 +297,16 @@ class Study(Model):
                 f"no arm of study `{self.name}` matches `{glob}`", f"arms are {', '.join(a.key for a in self.arms)}"
             )
         return found
+
+    def generation_of(self, pool: str) -> int | None:
+        """Which generation of the language model a pool samples, 0 the first; None: it samples none."""
+        return generation_of(self.pools[pool].generator, self.pools[pool].settings)
+
+    @cached_property
+    def generations(self) -> int:
+        """Generations of the language model that the pools need."""
+        drawn = [self.generation_of(pool) for pool in self.pools]
+        return max((one + 1 for one in drawn if one is not None), default=0)
 
     @cached_property
     def digest(self) -> str:

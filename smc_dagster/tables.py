@@ -105,6 +105,17 @@ REALITY_ANCHORS = TableSpec(
     ),
     "version",
 )
+GENERATOR_CURVES = TableSpec(
+    "generator_curves",
+    # generation 0 is trained on real text, each later one on the last one's; loss: mean of a token, nats
+    pa.schema(
+        [
+            ("generation", pa.int32(), False),
+            ("step", pa.int32(), False),
+            ("loss", pa.float64(), False),
+        ]
+    ),
+)
 SYNTHETIC_DOCUMENTS = TableSpec("synthetic_documents", pa.schema([*_DOCUMENT, ("pool", pa.string(), False)]), "pool")
 # rows that a pool's files held and that broke the contract
 SYNTHETIC_QUARANTINE = TableSpec(
@@ -373,5 +384,6 @@ TABLES = {
         ANCHOR_EMBEDDINGS,
         MIXTURE_DOCUMENTS, MIXTURE_COMPOSITION, TRAINING_CURVES, PREDICTIONS, ARM_METRICS, DRIFT, HEADLINE,
         COLLAPSE_ONSET, SAFE_SHARES, MITIGATION_EFFECTS, STRICTNESS_TRADE, PROVENANCE_THRESHOLDS,
+        GENERATOR_CURVES,
     )
 }  # fmt: skip

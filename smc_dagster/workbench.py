@@ -73,6 +73,7 @@ def open_workbench(study: str | None = None, lake: str | None = None, *, claim: 
         StudyError, CapsError, WeightsError, LakeError: see their messages.
     """
     from smc_dagster.mixing import seeds
+    from smc_dagster.synthesis.language_model.network import base_digest
     from smc_dagster.synthesis.registry import check_pools, files_signature
     from smc_dagster.training.encoder import encoder_digest
 
@@ -90,6 +91,7 @@ def open_workbench(study: str | None = None, lake: str | None = None, *, claim: 
         mixture_code=seeds.mixture_code_digest(),
         encoder=encoder_digest(opened.training.encoder),
         pool_files=lambda pool: files_signature(opened, pool, places.synthetic_landing(opened.name)),
+        language_model=base_digest(opened.language_model) if opened.generations else "",
     )
     return Workbench(opened, store, lineage)
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import dagster as dg
 
+from smc_dagster.study import Study
+
 # the work of `smc study run`, in order: one job for each kind of partition
 INGEST, CORPUS, POOLS, ARMS, REFRESH = "ingest", "corpus", "pools", "arms", "refresh_findings"
 
 
-def jobs() -> list[dg.UnresolvedAssetJobDefinition]:
+def jobs(study: Study) -> list[dg.UnresolvedAssetJobDefinition]:
     """Every job of the code location."""
     groups = dg.AssetSelection.groups
+    models = dg.AssetSelection.assets(*(["generator_model"] if study.generations else []))
     by_pool = dg.AssetSelection.assets(
         "synthetic_documents", "synthetic_embeddings", "synthetic_scores", "synthetic_profile", "drift_report"
     )
@@ -27,8 +30,9 @@ def jobs() -> list[dg.UnresolvedAssetJobDefinition]:
             CORPUS,
             selection=dg.AssetSelection.assets(
                 "real_documents", "real_embeddings", "reality_anchors", "anchor_embeddings"
-            ),
-            description="Join all days, cluster, split, fix the tail, embed, freeze the anchors.",
+            )
+            | models,
+            description="Join all days, cluster, split, fix the tail, embed, freeze anchors; train what pools sample.",
         ),
         dg.define_asset_job(
             POOLS,

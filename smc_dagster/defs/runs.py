@@ -25,6 +25,7 @@ from smc_dagster.workbench import Workbench
 
 # asset -> table whose fingerprint tells whether it is fresh
 CORPUS = {name: name for name in ("real_documents", "real_embeddings", "reality_anchors", "anchor_embeddings")}
+MODEL = {"generator_model": "generator_model"}
 POOLS = {
     "synthetic_documents": "synthetic_documents",
     "synthetic_embeddings": "synthetic_embeddings",
@@ -71,7 +72,8 @@ class StudyRun:
         self._ingest()
         self.bench.lineage.forget()
         announce("corpus")
-        self._stage(jobs.CORPUS, CORPUS, [None])
+        # the model is an asset only where a pool samples it
+        self._stage(jobs.CORPUS, CORPUS | (MODEL if self.bench.study.generations else {}), [None])
         # anchors may have been frozen just now, and frozen ones must be what they were
         self.bench.lineage.forget()
         self.bench.read("reality_anchors")

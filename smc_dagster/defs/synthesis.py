@@ -24,6 +24,7 @@ from smc_dagster.quality.drift import pool_drift
 from smc_dagster.screening.profile import profile_pool
 from smc_dagster.screening.scores import score_pool
 from smc_dagster.study import Study
+from smc_dagster.synthesis.language_model import store
 from smc_dagster.synthesis.registry import Place, Pool, make_pool
 from smc_dagster.tables import ALL_DOMAINS, DRIFT, SYNTHETIC_DOCUMENTS, SYNTHETIC_QUARANTINE
 from smc_dagster.workbench import Workbench
@@ -38,7 +39,7 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
 
     @dg.asset(
         group_name=GROUP,
-        deps=["real_documents"],
+        deps=["real_documents", *(["generator_model"] if study.generations else [])],
         partitions_def=by_pool,
         backfill_policy=ONE_RUN,
         kinds={"parquet"},
@@ -201,10 +202,21 @@ def _counted(pool: str, made: Pool) -> AssetCheckEvaluation:
 
 
 def place_of(bench: Workbench, pool: str) -> Place:
-    """Folders of a pool's generator."""
+    """Folders of a pool's generator.
+
+    Raises:
+        StaleInputError: the language model that the pool samples is missing or another.
+    """
     study = bench.study.name
+    work = places.work_folder(study) / slug(pool)
+    generation = bench.study.generation_of(pool)
+    model = None
+    if generation is not None:
+        due = bench.lineage.due("generator_model", str(generation)).digest
+        model = store.fetch(bench.lake, generation, due, work)
     return Place(
-        work=places.work_folder(study) / slug(pool),
+        work=work,
+        model=model,
         cache=places.cache_folder(study) / slug(pool),
         landing=places.synthetic_landing(study),
     )

@@ -246,3 +246,15 @@ def png_composition(composition: pa.Table) -> bytes:
         panel.grid(visible=False, axis="y")
         figure.legend(*panel.get_legend_handles_labels(), loc="outside upper left", ncols=3)
         return _png(figure)
+
+
+def png_training_curves(points: list[tuple[int, int, float]]) -> bytes:
+    """Loss of a token by step, a line a generation, from (generation, step, loss)."""
+    with _figure(7.2, 3) as (figure, axes):
+        for number in sorted({one[0] for one in points}):
+            steps, losses = zip(*(one[1:] for one in points if one[0] == number), strict=True)
+            look = {"color": COLOURS[number % len(COLOURS)], "linestyle": STYLES[number % len(STYLES)]}
+            axes[0, 0].plot(steps, losses, label=f"generation {number}", **look)
+        axes[0, 0].set(xlabel="step", ylabel="loss, nats a token")
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
+        return _png(figure)

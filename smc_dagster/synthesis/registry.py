@@ -26,6 +26,7 @@ from smc_dagster.synthesis.contract import MADE, Generator, Made, Request
 from smc_dagster.synthesis.edit import Edit
 from smc_dagster.synthesis.endpoint import Endpoint
 from smc_dagster.synthesis.files import Files, FilesSettings
+from smc_dagster.synthesis.lm import Lm, Recursive
 from smc_dagster.synthesis.markov import Markov
 from smc_dagster.synthesis.streams import seed_of
 from smc_dagster.synthesis.template import Template
@@ -37,6 +38,8 @@ GENERATORS: dict[str, Generator] = {
     "edit": Edit(),
     "files": Files(),
     "endpoint": Endpoint(),
+    "lm": Lm(),
+    "recursive": Recursive(),
 }
 
 

@@ -14,9 +14,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import pyarrow as pa
 
+from smc_dagster.hardware import one_torch_thread
 from smc_dagster.study import Training
 from smc_dagster.training.heads import TrainedArm, train_arm
-from smc_dagster.training.threads import one_torch_thread
 from smc_dagster.training.vectors import Vectors
 
 

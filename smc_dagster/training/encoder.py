@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from smc_dagster.errors import WeightsError
+from smc_dagster.hardware import has_bfloat16, one_torch_thread
 from smc_dagster.tables import EMBEDDING_WIDTH
-from smc_dagster.training.threads import one_torch_thread
 from smc_dagster.training.weights import encoder_digest, encoder_folder
 
 __all__ = ["embed", "encoder_digest"]
@@ -115,15 +115,6 @@ def _forward(model: Any, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _has_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 natively; emulated, it is slower than float32."""
-    import torch
-
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in probes)
-
-
-@lru_cache(maxsize=1)
 def _load(folder: str, digest: str) -> tuple[Any, Any]:
     """Tokenizer and model of a checked folder; the digest is only there so that changed files are read again."""
     # set before the import, which reads them: nothing here may reach for the network
@@ -166,4 +157,4 @@ def _load(folder: str, digest: str) -> tuple[Any, Any]:
             f"choose an encoder of width {EMBEDDING_WIDTH}",
         )
     # the weights are cast once: autocast casts them anew for every batch
-    return tokenizer, (model.to(torch.bfloat16) if _has_bfloat16() else model).eval()
+    return tokenizer, (model.to(torch.bfloat16) if has_bfloat16() else model).eval()

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from smc_dagster.errors import SmcError, StaleInputError
+from smc_dagster.hardware import one_torch_thread
 from smc_dagster.study import Training
 from smc_dagster.tables import EMBEDDING_WIDTH
 from smc_dagster.training.batches import batch_rows
 from smc_dagster.training.head_math import PARAMETERS, gradients, initial_parameters, rate_factor, training_flops
-from smc_dagster.training.threads import one_torch_thread
 from smc_dagster.training.vectors import Vectors
 
 # steps over which the loss of the curve is averaged

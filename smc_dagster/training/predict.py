@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from smc_dagster.errors import StaleInputError
+from smc_dagster.hardware import one_torch_thread
 from smc_dagster.tables import EMBEDDING_WIDTH, PREDICTIONS
 from smc_dagster.training.checkpoints import Checkpoint
 from smc_dagster.training.head_math import logits
-from smc_dagster.training.threads import one_torch_thread
 from smc_dagster.training.vectors import Vectors
 
 # documents at a time; the last chunk is filled up, as a matrix product of another height may round differently

@@ -14,7 +14,7 @@ STRICTNESS = {"off": "0", "weak": "1", "medium": "2", "strong": "3"}
 STUDY = load_study("default")
 # one partition of each table, where it has partitions
 ARM = "templated_filtered@30"
-PARTITIONS = {"synthetic": "templated", "drift": "templated"} | dict.fromkeys(
+PARTITIONS = {"synthetic": "templated", "drift": "templated", "generator_model": "0"} | dict.fromkeys(
     ("mixture", "checkpoints", "predictions", "arm_metrics"), ARM
 )
 TABLES = [name for name in CODE_VERSIONS if name not in ("raw_documents", "study_report", "headline")]

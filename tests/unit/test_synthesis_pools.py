@@ -217,7 +217,7 @@ def test_text_of_nothing_but_marks_is_survived(name: str) -> None:
 @pytest.mark.parametrize(
     ("pool", "named"),
     [
-        ({"generator": "gpt"}, ["`p`", "`gpt`", "markov, template"]),
+        ({"generator": "gpt"}, ["`p`", "`gpt`", "markov, recursive, template"]),
         (
             {"generator": "template", "settings": {"temperature": 1.0}},
             ["`p`", "`temperature`", "templates (1-100, "],

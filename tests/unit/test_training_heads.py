@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from smc_dagster.errors import SmcError, StaleInputError
+from smc_dagster.hardware import one_torch_thread
 from smc_dagster.study import Training
 from smc_dagster.tables import MIXTURE_DOCUMENTS, REAL_EMBEDDINGS, TRAINING_CURVES
 from smc_dagster.training.arms import train_arms
 from smc_dagster.training.curves import curve_table
 from smc_dagster.training.heads import TrainedArm, train_arm
-from smc_dagster.training.threads import one_torch_thread
 from smc_dagster.training.vectors import Vectors
 
 pytestmark = pytest.mark.unit

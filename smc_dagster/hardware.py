@@ -1,15 +1,18 @@
-"""One torch thread while an arm trains or predicts.
+"""What torch may use of this machine: one thread for each piece of work, bfloat16 where the CPU has it.
 
-What belongs here: holding torch to one thread, whoever else trains at the time. What does not: the work.
+What belongs here: holding torch to one thread, whoever else works at the time, and what the CPU can do. What does not:
+the work.
 
-Sums taken by several threads round differently from sums taken by one; arms are trained beside each other instead.
+Sums taken by several threads round differently from sums taken by one; pieces are worked on beside each other instead.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 _lock = threading.Lock()
 _inside = 0
@@ -38,3 +41,17 @@ def one_torch_thread() -> Iterator[None]:
             _inside -= 1
             if _inside == 0:
                 torch.set_num_threads(_before)
+
+
+@lru_cache(maxsize=1)
+def has_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 natively; emulated, it is slower than float32."""
+    import torch
+
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in probes)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
