@@ -26,7 +26,7 @@ VERSIONED = ("reality_anchors", "anchor_embeddings")
 
 CODE_VERSIONS = {
     "raw_documents": "2",
-    "real_documents": "1",
+    "real_documents": "2",
     "real_embeddings": "1",
     "reality_anchors": "2",
     "anchor_embeddings": "1",

@@ -380,3 +380,7 @@ def _resolve_paths(raw: dict[Any, Any], folder: Path) -> None:
         given = inside(owner, "path")
         if isinstance(given, str) and "://" not in given:
             owner["path"] = str((folder / Path(given).expanduser()).resolve())
+    # a dataset's name may be that of a folder
+    source, name = owners[0], inside(owners[0], "name")
+    if isinstance(name, str) and inside(source, "kind") == "huggingface" and (folder / name).is_dir():
+        source["name"] = str((folder / name).resolve())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -42,7 +42,7 @@ def read_parquet(stream: BinaryIO, file: str, wanted: Wanted) -> Iterator[Batch]
         start = 1
         try:
             parquet = pq.ParquetFile(stream, buffer_size=_COPY_BYTES)
-            reason = missing_column(parquet.schema_arrow.names, wanted) or _wrong_type(parquet.schema_arrow, wanted)
+            reason = missing_column(parquet.schema_arrow.names, wanted) or wrong_type(parquet.schema_arrow, wanted)
             if reason is not None:
                 yield refused_file(file, reason)
                 return
@@ -50,7 +50,11 @@ def read_parquet(stream: BinaryIO, file: str, wanted: Wanted) -> Iterator[Batch]
             for part in parquet.iter_batches(pieces.BATCH_ROWS, columns=columns, use_threads=False):
                 lines = np.arange(start, start + part.num_rows)
                 start += part.num_rows
-                yield _batch(part, file, wanted, lines)
+                fields = {
+                    field: part.column(column).cast(pa.large_string()).cast(pa.string())
+                    for field, column in wanted.columns.items()
+                }
+                yield text_batch(fields, file, wanted, lines)
         except (pa.ArrowException, OSError) as error:
             reason = f"not readable as Parquet: {error}"
             if start == 1:
@@ -61,8 +65,11 @@ def read_parquet(stream: BinaryIO, file: str, wanted: Wanted) -> Iterator[Batch]
             yield piece.batch()
 
 
-def _wrong_type(schema: pa.Schema, wanted: Wanted) -> str | None:
+def wrong_type(schema: pa.Schema, wanted: Wanted, known: Container[str] = ()) -> str | None:
+    """Why columns of these types cannot be read, but for those that are `known` to be names; None where they can."""
     for field, column in wanted.columns.items():
+        if column in known:
+            continue
         kind = schema.field(column).type
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
         is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
@@ -71,19 +78,20 @@ def _wrong_type(schema: pa.Schema, wanted: Wanted) -> str | None:
     return None
 
 
-def _batch(part: pa.RecordBatch, file: str, wanted: Wanted, lines: np.ndarray) -> Batch:
-    fields = {
-        field: part.column(column).cast(pa.large_string()).cast(pa.string()) for field, column in wanted.columns.items()
-    }
+def text_batch(
+    fields: dict[str, pa.Array], file: str, wanted: Wanted, lines: np.ndarray, settled: str | None = None
+) -> Batch:
+    """String columns by field as a batch; `settled` as in `Piece`."""
     try:
         for column in fields.values():
             column.validate(full=True)
     except pa.ArrowInvalid:
         # Parquet promises UTF-8 and does not check it: go through the rows to find the broken ones
-        piece = Piece(file, wanted, rows=part.num_rows)
+        piece = Piece(file, wanted, rows=len(lines), settled=settled)
         raw = [column.cast(pa.binary()).to_pylist() for column in fields.values()]
         for line, row in zip(lines.tolist(), zip(*raw, strict=True), strict=True):
             values = tuple(None if one is None else one.decode("utf-8", "surrogateescape") for one in row)
             piece.sort(line, values, json.dumps(dict(zip(fields, values, strict=True))))
         return piece.batch()
-    return Batch(records(file, lines, wanted.constants | fields), refusals([]), part.num_rows)
+    constants = wanted.constants | ({} if settled is None else {"source_split": settled})
+    return Batch(records(file, lines, constants | fields), refusals([]), len(lines))

@@ -36,11 +36,15 @@ class Wanted:
 
 @dataclass
 class Piece:
-    """Rows of one file, with the text that each came as. `rows` is counted up by the reader."""
+    """Rows of one file, with the text that each came as.
+
+    `rows` is counted up by the reader; `settled` is the split of ours that the source puts the rows in, if it does.
+    """
 
     file: str
     wanted: Wanted
     rows: int = 0
+    settled: str | None = None
     lines: list[int] = field(default_factory=list)
     values: list[tuple[str | None, ...]] = field(default_factory=list)
     came: list[str] = field(default_factory=list)
@@ -72,7 +76,8 @@ class Piece:
         """The rows gathered."""
         columns = list(zip(*self.values, strict=True)) or [()] * len(self.wanted.columns)
         fields: dict[str, Any] = dict(zip(self.wanted.columns, columns, strict=True))
-        table = records(self.file, self.lines, self.wanted.constants | fields)
+        settled = {} if self.settled is None else {"source_split": self.settled}
+        table = records(self.file, self.lines, self.wanted.constants | settled | fields)
 
         def original(places: Positions) -> list[str]:
             return [printable(self.came[place]) for place in places]

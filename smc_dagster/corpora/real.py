@@ -10,7 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from smc_dagster.corpora.contract import home_domains
 from smc_dagster.corpora.draws import uniform
+from smc_dagster.corpora.own_splits import honour
 from smc_dagster.corpora.splits import assign_splits, tail_labels
 from smc_dagster.errors import CorpusError
 from smc_dagster.study import Provenance, Study
@@ -23,12 +25,13 @@ def build_real_documents(raw: pa.Table, study: Study, anchors: pa.Table | None =
     """Make `real_documents` from the raw documents of all days; the order of rows and days does not matter.
 
     0. What counts as synthetic (`synthetic_from` and later grades) is no real document, whichever file it came in.
-    1. A `doc_id` that came more than once stays once, as it came on its earliest day.
+    1. A `doc_id` that came more than once stays once, as it came on its earliest day; a document whose label most
+       documents have in another domain is left out.
     2. If there are more than `corpus.max_documents`, those with the smallest hash of (seed, doc_id) stay: a uniform
        sample, without a cap on any label, so that the long tail stays as long as it is.
     3. Labels with fewer than `corpus.min_label_documents` documents are left out.
-    4. Near-duplicate clusters (`screening.jaccard`), and the split by cluster; clusters with a frozen anchor keep the
-       side they are on (pins.py).
+    4. Near-duplicate clusters (`screening.jaccard`), and the split by cluster, or the source's own (own_splits.py);
+       clusters with a frozen anchor keep the side they are on (pins.py).
     5. Labels without a training document are left out.
     6. The tail, from the sizes of labels in `train`.
 
@@ -41,11 +44,11 @@ def build_real_documents(raw: pa.Table, study: Study, anchors: pa.Table | None =
         schema REAL_DOCUMENTS, ordered by doc_id.
 
     Raises:
-        CorpusError: a label that belongs to two domains on different days, or too little left to study.
+        CorpusError: too little left to study.
     """
     corpus = study.corpus
     documents = _earliest(_below(raw, study.synthetic_from))
-    _require_one_domain(documents)
+    documents = _at_home(documents)
     if corpus.max_documents is not None and documents.num_rows > corpus.max_documents:
         order = np.argsort(uniform(documents["doc_id"], study.seed, "sample"), kind="stable")
         documents = documents.take(pa.array(np.sort(order[: corpus.max_documents])))
@@ -58,6 +61,7 @@ def build_real_documents(raw: pa.Table, study: Study, anchors: pa.Table | None =
     pinned = _pinned(documents, anchors, study)
     split = assign_splits(documents["cluster_id"], study.split, study.seed, pinned)
     documents = documents.append_column("split", split)
+    documents = honour(documents)
     train = documents["label"].filter(pc.equal(documents["split"], "train"))
     trained = pc.unique(train)
     documents = documents.filter(pc.is_in(documents["label"], value_set=trained))
@@ -97,19 +101,14 @@ def _earliest(raw: pa.Table) -> pa.Table:
     return ordered.filter(pa.array(is_first))
 
 
-def _require_one_domain(documents: pa.Table) -> None:
-    """Within a day the contract sees to it; two days can still disagree."""
-    homes = documents.group_by(["label", "domain"]).aggregate([("day", "min")])
-    homes = homes.sort_by([("label", "ascending"), ("day_min", "ascending"), ("domain", "ascending")])
-    labels = homes["label"].to_pylist()
-    for place in range(1, len(labels)):
-        if labels[place] == labels[place - 1]:
-            first, second = homes.slice(place - 1, 2).to_pylist()
-            raise CorpusError(
-                f"label `{labels[place]}` belongs to domain `{first['domain']}` on day {first['day_min']} and to "
-                f"`{second['domain']}` on day {second['day_min']}; a label belongs to one domain",
-                f"rename the label in the documents of day {second['day_min']} and read that day again",
-            )
+def _at_home(documents: pa.Table) -> pa.Table:
+    """The documents whose label is in its own domain, by the rule that holds within a day (`home_domains`).
+
+    Two days can disagree where each is sound by itself; one slip of a new day must not stop all the others.
+    """
+    homes = home_domains(documents["label"], documents["domain"])
+    home = homes["home"].take(pc.index_in(documents["label"], homes["label"]))
+    return documents.filter(pc.equal(documents["domain"], home))
 
 
 def _require_enough(raw: pa.Table, documents: pa.Table, labels: int, least: int) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smc_dagster.corpora import docstrings, files
+from smc_dagster.corpora import clinc, docstrings, files, huggingface
 from smc_dagster.corpora.batches import Batch
 from smc_dagster.corpora.landing import Landed, finish, require_day
 from smc_dagster.study import Study, digest_of
@@ -31,6 +31,8 @@ class Kind:
 SOURCES: dict[str, Kind] = {
     "docstrings": Kind(docstrings.read, docstrings.signature),
     "files": Kind(files.read, files.signature),
+    "huggingface": Kind(huggingface.read, huggingface.signature),
+    "clinc150": Kind(clinc.read, clinc.signature),
 }
 
 
