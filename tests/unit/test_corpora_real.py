@@ -149,7 +149,8 @@ def test_a_label_without_a_training_document_is_left_out(monkeypatch: pytest.Mon
 
 
 def test_a_slip_in_the_domain_on_another_day_is_left_out_and_stops_nothing() -> None:
-    domain, label, _ = rows()[0]
+    first = built().slice(0, 1).to_pylist()[0]
+    domain, label = first["domain"], first["label"]
     for day in ("2026-01-01", "2026-01-03"):
         other = raw([("elsewhere", label, "Three words here.")], day)
         real = build_real_documents(pa.concat_tables([raw(rows()), other]), study())
