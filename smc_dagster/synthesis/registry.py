@@ -166,16 +166,18 @@ def make_pool(study: Study, pool: str, real: pa.Table, place: Place) -> Pool:
         files.require_apart(_landing_fed(study), place.landing)
     given = generator.generate(request)
     domain_of = {row["label"]: row["domain"] for row in sizes}
-    _require_sound(study.pools[pool].generator, generator, given, counts)
+    _require_sound(study.pools[pool].generator, generator, given, counts, train["doc_id"])
     documents = _documents(pool, given.texts, domain_of)
     return Pool(documents, sum(counts.values()) if generator.counts_bind else 0, given)
 
 
-def _require_sound(name: str, generator: Generator, given: Made, counts: dict[str, int]) -> None:
+def _require_sound(
+    name: str, generator: Generator, given: Made, counts: dict[str, int], train: pa.ChunkedArray
+) -> None:
     """A generator that breaks its contract is a programming error.
 
     Raises:
-        RuntimeError: the schema, a label, a number of texts or a grade is not as it must be.
+        RuntimeError: the schema, a label, a number of texts, a text, a grade or a parent is not as it must be.
     """
     if given.texts.schema != MADE:
         raise RuntimeError(f"{name}: gave {given.texts.schema.names}, not {MADE.names}")
@@ -184,6 +186,11 @@ def _require_sound(name: str, generator: Generator, given: Made, counts: dict[st
         due = counts.get(label, 0)
         if (generator.counts_bind and found.get(label, 0) != due) or not due:
             raise RuntimeError(f"{name}: {found.get(label, 0)} texts for {label}, not {due}")
+    if pc.any(pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(given.texts["text"])), 0)).as_py():
+        raise RuntimeError(f"{name}: an empty text")
+    parents = given.texts["parent_doc_id"].drop_null()
+    if not pc.all(pc.is_in(parents, value_set=train), min_count=0).as_py():
+        raise RuntimeError(f"{name}: a text whose parent is no training document")
     lowest = generator.provenance.grade
     if any(Provenance(one).grade < lowest for one in pc.unique(given.texts["provenance"]).to_pylist()):
         raise RuntimeError(f"{name}: a text is below the grade `{generator.provenance.value}` that it gives its texts")

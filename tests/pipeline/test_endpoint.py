@@ -144,7 +144,7 @@ def train_model(folder: Path) -> None:
 def test_a_real_model_makes_the_pool_and_a_rerun_asks_nothing(served: tuple[str, str], tmp_path: Path) -> None:
     url, model = served
     with front(url) as proxy:
-        request = asked(tmp_path, proxy.url, model=model, max_tokens=120, timeout=60, rounds=10, attempts=2)
+        request = asked(tmp_path, proxy.url, model=model, max_tokens=120, timeout=60, rounds=20, attempts=2)
         first = run(request)
         assert first.texts["label"].value_counts().to_pylist() == [
             {"values": "io.files", "counts": 20},
@@ -203,7 +203,8 @@ def test_the_budget_holds_and_a_rerun_goes_on(tmp_path: Path) -> None:
     counts = {"io.files": 40, "net.sockets": 40}
     with front(faults=[503]) as server:
         with pytest.raises(CorpusError, match=r"budget of 4 requests is spent; 7 answers are still due"):
-            run(asked(tmp_path, server.url, counts, max_requests=4, concurrency=3))
+            # the first waits to be sent again when the others spend the budget
+            run(asked(tmp_path, server.url, counts, max_requests=4, concurrency=3, first_wait=5))
         assert len(server.seen) == 4
         made = run(asked(tmp_path, server.url, counts, max_requests=7, concurrency=3))
         assert len(server.seen) == 4 + 7

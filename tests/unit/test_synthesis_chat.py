@@ -22,6 +22,10 @@ pytestmark = pytest.mark.unit
         ("- one\n* two\n• three\n\n", ["one", "two", "three"]),
         ("\"quoted text\"\n“so is this”\n'and this'", ["quoted text", "so is this", "and this"]),
         ("Text 1: hello there\nExample: more of it", ["hello there", "more of it"]),
+        # lists that break off, as at the most tokens, give their whole strings
+        ('["one text", "two \\"texts\\"", "thr', ["one text", 'two "texts"']),
+        ('```json\n[\n  "one text",\n  "two', ["one text"]),
+        ('["one text", 5, "two"]', ["one text"]),
         # no list of strings: lines, as they are
         ('["unclosed', ['["unclosed']),
         ("[1, 2]", ["[1, 2]"]),

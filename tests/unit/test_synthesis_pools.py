@@ -260,6 +260,8 @@ class Broken:
         (lambda texts: texts.drop(["parent_doc_id"]), "not \\['label'"),
         (lambda texts: texts.set_column(0, MADE.field("label"), pa.array(["other"] * texts.num_rows)), "texts for"),
         (lambda texts: texts.set_column(3, MADE.field(3), pa.array(["edited"] * texts.num_rows)), "below the grade"),
+        (lambda texts: texts.set_column(1, MADE.field(1), pa.array([" "] * texts.num_rows)), "an empty text"),
+        (lambda texts: texts.set_column(2, MADE.field(2), pa.array(["f" * 32] * texts.num_rows)), "no training doc"),
     ],
 )
 def test_a_generator_that_breaks_its_contract_is_caught(

@@ -60,6 +60,10 @@ class _Passing(Exception):  # noqa: N818 - never leaves this module
         self.wait = wait
 
 
+class _Stopped(Exception):  # noqa: N818 - never leaves this module
+    """Another request ended it all while this one waited to be sent again."""
+
+
 class Asker:
     """Sends requests, several at a time, and counts them.
 
@@ -98,6 +102,8 @@ class Asker:
                 return None
             try:
                 keep(name, self._patiently(parameters, stop))
+            except _Stopped:
+                return None
             except (CorpusError, BudgetSpentError) as error:
                 stop.set()
                 return error
@@ -130,7 +136,7 @@ class Asker:
                     # the jitter keeps many waiting requests from coming back at one moment; no result depends on it
                     wait = self._server.first_wait * 2**attempt * (1 + random.random())
                 if stop.wait(min(wait, LONGEST_WAIT)):
-                    break
+                    raise _Stopped
         raise CorpusError(
             f"{self._server.base_url}: no answer after {self._server.attempts} attempts: {said}",
             "see to the server and run again: what was answered is kept",
@@ -142,6 +148,9 @@ class Asker:
         try:
             answer = self._client.chat.completions.create(**parameters)
             content = answer.choices[0].message.content
+            if content and answer.choices[0].finish_reason == "length":
+                # the last line was cut off; a list on one line is for the reader of answers to mend
+                content = content.rpartition("\n")[0] or content
         except (openai.RateLimitError, openai.InternalServerError, openai.ConflictError) as error:
             fault: Exception = _Passing(self._clean(error), _asked_to_wait(error.response.headers))
         except openai.APIStatusError as error:
