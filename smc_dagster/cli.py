@@ -27,6 +27,8 @@ from smc_dagster.workbench import Workbench, open_workbench, study_reference
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 study_app = typer.Typer(no_args_is_help=True, help="Studies.")
 app.add_typer(study_app, name="study")
+anchors_app = typer.Typer(invoke_without_command=True, help="Versions of the reality anchors.")
+app.add_typer(anchors_app, name="anchors")
 
 StudyOption = Annotated[str | None, typer.Option("--study", help="Shipped name, or path of a YAML file.")]
 LakeOption = Annotated[
@@ -249,6 +251,51 @@ def caps(study: StudyOption = None, lake: LakeOption = None, as_json: JsonOption
     bench = _open(study, lake)
     rows = caps_in_force(bench.study, bench.lake)
     _show(rows, as_json, _table(f"Caps in force for {bench.study.name}", rows))
+
+
+@anchors_app.callback(invoke_without_command=True)
+def anchors(
+    context: typer.Context, study: StudyOption = None, lake: LakeOption = None, as_json: JsonOption = False
+) -> None:
+    """The frozen versions, their rows by slice, and which is in force."""
+    if context.invoked_subcommand is not None:
+        return
+    from smc_dagster import frozen
+
+    bench = _open(study, lake)
+    rows = [
+        {
+            "version": one.version,
+            "in_force": one.version == bench.study.anchors.version,
+            "frozen_at": one.frozen_at,
+            "rows": one.rows,
+            **frozen.slice_counts(bench.lake, one),
+            "content_sha256": one.content,
+        }
+        for one in frozen.versions(bench.lake)
+    ]
+    if not rows:
+        raise LakeError(f"{bench.lake.root} holds no frozen anchors yet", "run `smc study run`")
+    shown = [name for name in rows[0] if name != "content_sha256"]
+    _show(rows, as_json, _table(f"Reality anchors of {bench.study.name}", rows, shown))
+
+
+@anchors_app.command("show")
+def anchors_show(
+    version: Annotated[str, typer.Argument(help="A frozen version.")],
+    slice_name: Annotated[str | None, typer.Option("--slice", help="One slice; without it all.")] = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="Most rows.")] = 20,
+    study: StudyOption = None,
+    lake: LakeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Documents of a version, by slice and id."""
+    from smc_dagster import frozen
+
+    bench = _open(study, lake)
+    rows = frozen.show(bench.lake, version, slice_name, top)
+    columns = ["slice", "label", "edit", "distance", "text"]
+    _show(rows, as_json, _table(f"Anchors {version}", rows, columns))
 
 
 @app.command()

@@ -14,14 +14,16 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from smc_dagster.errors import LakeError, StudyError
 from smc_dagster.fingerprints import Fingerprint
 from smc_dagster.lake import Lake, slug
 from smc_dagster.study import Anchors, digest_of
-from smc_dagster.tables import REALITY_ANCHORS
+from smc_dagster.tables import ANCHOR_EVAL_SLICES, ANCHOR_TRAIN, REALITY_ANCHORS
 
 MARKER = "frozen.json"
 
@@ -162,6 +164,34 @@ def read(lake: Lake, frozen: Frozen) -> pa.Table:
             remedy,
         )
     return table
+
+
+def slice_counts(lake: Lake, frozen: Frozen) -> dict[str, int]:
+    """Rows of a version by slice; raises like `read`."""
+    found = read(lake, frozen)["slice"].value_counts().to_pylist()
+    counts = {one["values"]: one["counts"] for one in found}
+    return {name: counts.get(name, 0) for name in (ANCHOR_TRAIN, *ANCHOR_EVAL_SLICES)}
+
+
+def show(lake: Lake, version: str, slice_name: str | None, most: int) -> list[dict[str, Any]]:
+    """The first rows of a version, of one slice or of all, in the order they were frozen in.
+
+    Raises:
+        StudyError: no such version, or no such slice.
+        LakeError: see `read`.
+    """
+    known = [one.version for one in versions(lake)]
+    if version not in known:
+        raise StudyError(f"no anchors are frozen as `{version}`", f"versions are {', '.join(known) or 'none yet'}")
+    slices = (ANCHOR_TRAIN, *ANCHOR_EVAL_SLICES)
+    if slice_name is not None and slice_name not in slices:
+        raise StudyError(f"anchors have no slice `{slice_name}`", f"slices are {', '.join(slices)}")
+    held = marker(lake, version)
+    table = REALITY_ANCHORS.schema.empty_table() if held is None else read(lake, held)
+    if slice_name is not None:
+        table = table.filter(pc.equal(table["slice"], slice_name))
+    found: list[dict[str, Any]] = table.slice(0, most).to_pylist()
+    return found
 
 
 def _marker(version: str) -> tuple[str, str, str]:

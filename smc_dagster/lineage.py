@@ -47,7 +47,7 @@ CODE_VERSIONS = {
     "mitigation_effects": "1",
     "provenance_thresholds": "1",
     "strictness_trade": "1",
-    "study_report": "1",
+    "study_report": "2",
 }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from smc_dagster.errors import LakeError
-from smc_dagster.findings import plots, report_tables
+from smc_dagster.findings import anchor_slices, plots, report_tables
 from smc_dagster.findings.claims import CLAIMS
 from smc_dagster.findings.draw import Findings
 from smc_dagster.findings.mitigation_effects import QUESTIONS
@@ -68,6 +68,8 @@ def _context(study: Study, lake: Lake, findings: Findings, fingerprint: str) -> 
         "curves": _curves(study, findings),
         "onsets": report_tables.onset_rows(findings),
         "trade": report_tables.trade_rows(findings),
+        "anchors": report_tables.anchor_rows(study, evidence),
+        "anchor_versions": anchor_slices.versions(evidence),
         "grades": grades,
         "thresholds": by_threshold,
         "contrasts": report_tables.contrast_rows(findings, study.findings.level),

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from smc_dagster.findings import anchor_slices
 from smc_dagster.findings.claims import BY_MEASURE
 from smc_dagster.findings.collect import Evidence
 from smc_dagster.findings.curves import in_words
@@ -231,6 +232,22 @@ def _safe_cell(row: dict[str, Any] | None) -> dict[str, str]:
     if row["status"] == "none_safe":
         return {"kind": "unsafe", "text": "✗ none proven", "note": row["note"]}
     return {"kind": "unknown", "text": "? too few data", "note": row["note"]}
+
+
+def anchor_rows(study: Study, evidence: Evidence) -> list[dict[str, str]]:
+    """A row a series and slice of the reality anchors, beside the natural test split."""
+    signed = ("gap_base", "gap")
+    return [
+        {
+            "series": str(row["series"]),
+            "slice": str(row["slice"]),
+            "n": f"{row['n']:,}",
+            "at": share(row["asked"]),
+            **{name: _number(row[name]) for name in ("accuracy_base", "accuracy")},
+            **{name: "–" if row[name] is None else _signed(row[name]) for name in signed},
+        }
+        for row in anchor_slices.slice_rows(study, evidence)
+    ]
 
 
 def _distinct(table: pa.Table, why: str) -> set[str]:

@@ -1,0 +1,62 @@
+"""How models do on the reality anchors, slice by slice, for the report.
+
+What belongs here: accuracy and signed confidence gap of each series on the natural test split and on every anchor
+slice, at its 0 % arm and at its largest share, and which version of the anchors it was. What does not: intervals and
+verdicts, which the claims have (effects.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from smc_dagster.findings.collect import Evidence
+from smc_dagster.study import Study
+from smc_dagster.tables import ANCHOR_EVAL_SLICES
+
+SLICES = ("test", *ANCHOR_EVAL_SLICES)
+
+
+def versions(evidence: Evidence) -> list[str]:
+    """Versions of the anchors that the metrics were measured on, sorted."""
+    return sorted(str(one) for one in pc.unique(evidence.metrics["anchors"]).to_pylist() if one is not None)
+
+
+def slice_rows(study: Study, evidence: Evidence) -> list[dict[str, Any]]:
+    """A row a series and slice, in the study's order, of series with a 0 % arm and another.
+
+    Returns:
+        series, slice, n (documents), asked (largest share, 0-1), and means over replicates at the 0 % arm and there:
+        accuracy_base, accuracy (0-1), gap_base, gap (mean confidence minus accuracy). None where a slice is empty.
+    """
+    rows: list[dict[str, Any]] = []
+    for one in study.series:
+        largest, arms = evidence.largest(one.name), evidence.of_series(one.name)
+        if largest is None:
+            continue
+        for name in SLICES:
+            row: dict[str, Any] = {"series": one.name, "slice": name, "asked": largest.share}
+            row["n"] = _rows(evidence, largest.key, name)
+            for metric in ("accuracy", "gap"):
+                found = evidence.metric(metric, name)
+                row[f"{metric}_base"] = _mean(found, arms[0].key)
+                row[metric] = _mean(found, largest.key)
+            rows.append(row)
+    return rows
+
+
+def _mean(found: dict[str, Any], key: str) -> float | None:
+    values = np.asarray(found[key][1] if key in found else [], dtype=np.float64)
+    return None if not len(values) or np.isnan(values).all() else float(np.nanmean(values))
+
+
+def _rows(evidence: Evidence, key: str, slice_name: str) -> int:
+    chosen = evidence.metrics.filter(
+        (pc.field("arm") == key)
+        & (pc.field("slice") == slice_name)
+        & (pc.field("metric") == "accuracy")
+        & (pc.field("domain") == "*")
+    )
+    return int(pc.max(chosen["n"]).as_py() or 0)
