@@ -5,7 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 
-MEASUREMENTS = ("bench.definitions", "bench.mixtures", "bench.ingest")
+MEASUREMENTS = (
+    "bench.definitions",
+    "bench.mixtures",
+    "bench.ingest",
+    "bench.near_duplicates",
+    "bench.recall",
+    "bench.embedding",
+)
 
 
 def main() -> int:

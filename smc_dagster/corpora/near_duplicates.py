@@ -9,8 +9,8 @@ at .8 (1 - (1 - .8^5)^12 = .9915).
 
 No bucket is capped. One of up to 12 texts is compared all with all. A larger one is compared with its first member
 (star edges, n comparisons); those that joined it are settled, and the first of the others is the next centre, which
-is compared with every member of the bucket outside its cluster. A template of n texts so costs n comparisons, not n
-squared.
+is compared with every member of the bucket outside its cluster, until none is left. A template of n texts so costs n
+comparisons, not n squared, and a bucket of c clusters c n.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from smc_dagster.corpora.shingles import (
 
 KINDS: tuple[Kind, ...] = ("chars", "words")
 _SMALL = 12
-_CENTRES = 16
 _PAIRS = 2_000_000
+_BLOCK = 1 << 17
 
 
 def clusters(ids: pa.Array | pa.ChunkedArray, texts: pa.Array | pa.ChunkedArray, jaccard: float) -> pa.Array:
@@ -109,26 +109,46 @@ def rows_per_band(jaccard: float) -> int:
 
 @dataclass(frozen=True)
 class _Buckets:
-    """Entries (bucket, member), ordered by bucket, then member."""
+    """Entries of buckets of two members or more, ordered by bucket, then member."""
 
-    bucket: Hashes
+    bucket: Ints
     member: Ints
 
 
 def _buckets(shingled: Shingled, kind: Kind, jaccard: float) -> _Buckets:
     members = shingled.members(kind)
-    signed = signatures(shingled.forms.take(pa.array(members)), kind).astype(np.uint64)
-    rows = rows_per_band(jaccard)
-    keys = []
-    for band in range(HASHES // rows):
-        key = mix(np.full(len(members), band, np.uint64))
-        for place in range(band * rows, (band + 1) * rows):
-            key = mix(key ^ signed[:, place])
-        keys.append(key)
-    bucket = np.concatenate(keys)
-    member = np.tile(members, HASHES // rows)
-    order = np.lexsort((member, bucket))
-    return _Buckets(bucket[order], member[order])
+    bands = _band_keys(shingled.forms.take(pa.array(members)), kind, rows_per_band(jaccard))
+    # the place in the low bits, so that sorting plain integers orders entries: what the key loses can at most propose
+    # a pair too many
+    low = np.uint64(max(1, len(members).bit_length()))
+    mask = (np.uint64(1) << low) - np.uint64(1)
+    buckets, entries, before = [], [], 0
+    for keys in bands:
+        packed = np.sort((keys & ~mask) | np.arange(len(members), dtype=np.uint64))
+        same = (packed[1:] ^ packed[:-1]) <= mask
+        shared = np.zeros(len(packed), bool)
+        shared[1:] |= same
+        shared[:-1] |= same
+        begins = np.concatenate([np.ones(min(1, len(packed)), bool), ~same])[shared]
+        number = np.cumsum(begins) - 1 + before
+        before += int(begins.sum())
+        buckets.append(number)
+        entries.append(members[(packed[shared] & mask).astype(np.int64)])
+    return _Buckets(np.concatenate(buckets), np.concatenate(entries))
+
+
+def _band_keys(forms: pa.Array, kind: Kind, rows: int) -> Hashes:
+    """One key a band and form, [bands, n]; block by block, as the signatures of all take five times the memory."""
+    bands = HASHES // rows
+    keys = np.empty((bands, len(forms)), np.uint64)
+    for start in range(0, len(forms), _BLOCK):
+        signed = signatures(forms.slice(start, _BLOCK), kind)
+        for band in range(bands):
+            key = mix(np.full(len(signed), band, np.uint64))
+            for place in range(band * rows, (band + 1) * rows):
+                key = mix(key ^ signed[:, place].astype(np.uint64))
+            keys[band, start : start + len(signed)] = key
+    return keys
 
 
 def _components(shingled: Shingled, jaccard: float) -> Ints:
@@ -137,20 +157,13 @@ def _components(shingled: Shingled, jaccard: float) -> Ints:
     component = np.arange(count)
     for kind in KINDS:
         buckets = _buckets(shingled, kind, jaccard)
-        number, size = _runs_of(buckets.bucket)
-        within = Comparison(shingled, kind, buckets.member[size > 1])
-        few = (size > 1) & (size <= _SMALL)
-        component = _join(within, jaccard, component, *_all_pairs(number[few], buckets.member[few]))
-        many = size > _SMALL
-        component = _settle(within, jaccard, component, number[many], buckets.member[many])
+        if not len(buckets.bucket):
+            continue
+        few = np.bincount(buckets.bucket)[buckets.bucket] <= _SMALL
+        within = Comparison(shingled, kind, buckets.member)
+        component = _join(within, jaccard, component, *_all_pairs(buckets.bucket[few], buckets.member[few]))
+        component = _settle(within, jaccard, component, buckets.bucket[~few], buckets.member[~few])
     return component
-
-
-def _runs_of(keys: Hashes) -> tuple[Ints, Ints]:
-    """For ordered keys: the number of the run of equal keys that each is in, and the length of that run."""
-    new = np.concatenate([np.ones(min(1, len(keys)), bool), keys[1:] != keys[:-1]])
-    number = np.cumsum(new) - 1
-    return number, np.bincount(number, minlength=0)[number] if len(keys) else number
 
 
 def _all_pairs(bucket: Ints, member: Ints) -> tuple[Ints, Ints]:
@@ -164,20 +177,25 @@ def _all_pairs(bucket: Ints, member: Ints) -> tuple[Ints, Ints]:
 
 
 def _settle(within: Comparison, jaccard: float, component: Ints, bucket: Ints, member: Ints) -> Ints:
-    """Join the members of large buckets by star edges, one centre after the other."""
+    """Join the members of large buckets by star edges, one centre after the other until no member is left.
+
+    A centre is settled by its round, so the rounds end; a bucket of n texts in c clusters costs about c n comparisons.
+    """
     live = np.ones(len(bucket), bool)
-    for _ in range(_CENTRES):
+    while live.any():
+        # buckets that are done leave, so that a round costs what is still to be compared
+        bucket = np.unique(bucket, return_inverse=True)[1]
+        left = (np.bincount(bucket[live], minlength=int(bucket[-1]) + 1) > 0)[bucket]
+        bucket, member, live = bucket[left], member[left], live[left]
         rows = np.flatnonzero(live)
-        if not len(rows):
-            break
         first = rows[np.concatenate([[True], bucket[rows[1:]] != bucket[rows[:-1]]])]
-        centre = np.full(int(bucket[-1]) + 1, -1, np.int64)
+        centre = np.zeros(int(bucket[-1]) + 1, np.int64)
         centre[bucket[first]] = member[first]
         mine = centre[bucket]
-        apart = (mine >= 0) & (component[mine] != component[member])
+        apart = component[mine] != component[member]
         pairs = _distinct(np.minimum(mine, member)[apart], np.maximum(mine, member)[apart])
         component = _join(within, jaccard, component, *pairs)
-        live &= (mine >= 0) & (component[mine] != component[member])
+        live &= component[mine] != component[member]
     return component
 
 
@@ -188,11 +206,13 @@ def _join(within: Comparison, jaccard: float, component: Ints, left: Ints, right
     verified = within.jaccard(left, right) >= jaccard
     if not verified.any():
         return component
-    a, b = component[left[verified]], component[right[verified]]
-    count = len(component)
-    edges = coo_matrix((np.ones(len(a), np.int8), (a, b)), shape=(count, count))
+    # only among the components that an edge touches: there are many rounds, and few edges in most
+    touched, ends = np.unique(np.stack([component[left[verified]], component[right[verified]]]), return_inverse=True)
+    edges = coo_matrix((np.ones(ends.shape[1], np.int8), (ends[0], ends[1])), shape=(len(touched), len(touched)))
     _, joined = connected_components(edges, directed=False)
-    return np.asarray(joined, np.int64)[component]
+    renamed = np.arange(len(component))
+    renamed[touched] = touched[np.unique(joined, return_index=True)[1]][joined]
+    return renamed[component]
 
 
 def _across(
@@ -204,6 +224,8 @@ def _across(
     in_a, in_b = np.isin(np.arange(len(shingled.forms)), side_a), np.isin(np.arange(len(shingled.forms)), side_b)
     for kind in KINDS:
         buckets = _buckets(shingled, kind, jaccard)
+        if not len(buckets.bucket):
+            continue
         of_a, of_b = np.flatnonzero(in_a[buckets.member]), np.flatnonzero(in_b[buckets.member])
         shared_keys = np.intersect1d(buckets.bucket[of_a], buckets.bucket[of_b])
         of_a, of_b = (rows[np.isin(buckets.bucket[rows], shared_keys)] for rows in (of_a, of_b))

@@ -25,7 +25,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from smc_dagster.corpora.text import normalise
+from smc_dagster.corpora.text import content_of, normalised
 
 Kind = Literal["chars", "words"]
 Hashes = npt.NDArray[np.uint64]
@@ -37,16 +37,17 @@ SIZE: dict[Kind, int] = {"chars": 4, "words": 2}
 HASHES = 60
 _BLOCK = 1 << 16
 _BASE = np.uint64(0x9E3779B97F4A7C15)
+_ASCII, _BLANK = 128, 32
+_LETTERS_AND_DIGITS = np.array([one if one < _ASCII and chr(one).isalnum() else _BLANK for one in range(256)], np.uint8)
 
 
 def word_forms(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
     """The form of each text (see the module), same length and order."""
     distinct = pc.dictionary_encode(_whole(texts).cast(pa.string()))
-    plain = pa.array([normalise(text) for text in distinct.dictionary.to_pylist()], pa.string())
-    words = pc.utf8_trim_whitespace(
-        pc.replace_substring_regex(pc.utf8_lower(plain), pattern=r"[^\p{L}\p{M}\p{N}]+", replacement=" ")
-    )
-    return pc.take(pc.if_else(pc.equal(words, ""), plain, words), distinct.indices)
+    parts = [
+        _form(distinct.dictionary.slice(start, _BLOCK)) for start in range(0, len(distinct.dictionary), _BLOCK)
+    ] or [pa.array([], pa.string())]
+    return pc.take(pa.concat_arrays(parts), distinct.indices)
 
 
 def word_counts(forms: pa.Array) -> Ints:
@@ -149,11 +150,8 @@ def signatures(forms: pa.Array, kind: Kind) -> npt.NDArray[np.uint32]:
 
     if not len(forms):
         return np.zeros((0, HASHES), np.uint32)
-    # daft's tokens end at blanks: characters become tokens by putting a blank after each
-    tokens = forms
-    if kind == "chars":
-        solid = pc.replace_substring(forms, pattern=" ", replacement="_")
-        tokens = pc.utf8_rtrim_whitespace(pc.replace_substring_regex(solid, pattern="(?s)(.)", replacement=r"\1 "))
+    # daft's tokens end at blanks: characters become tokens by putting blanks between them
+    tokens = _spaced(forms) if kind == "chars" else forms
     frame = daft.from_arrow(pa.table({"row": pa.array(np.arange(len(forms))), "tokens": tokens}))
     signed = frame.select(
         daft.col("row"),
@@ -190,7 +188,54 @@ def _whole(values: pa.Array | pa.ChunkedArray) -> pa.Array:
     return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
 
 
+def _form(texts: pa.Array) -> pa.Array:
+    plain = normalised(texts)
+    content, offsets = content_of(plain)
+    # plain ASCII by bytes, without a regular expression: every other sign a blank, then no blank after a blank
+    words = _single_blanks(_LETTERS_AND_DIGITS[content], offsets)
+    beyond = np.zeros(len(plain), bool)
+    beyond[np.searchsorted(offsets, np.flatnonzero(content >= _ASCII), side="right") - 1] = True
+    if beyond.any():
+        which = pa.array(beyond)
+        lower = pc.utf8_lower(plain.filter(which))
+        words = pc.replace_with_mask(
+            words, which, pc.replace_substring_regex(lower, pattern=r"[^\p{L}\p{M}\p{N}]+", replacement=" ")
+        )
+    words = pc.utf8_trim_whitespace(words)
+    return pc.if_else(pc.equal(words, ""), plain, words)
+
+
+def _single_blanks(content: npt.NDArray[np.uint8], offsets: Ints) -> pa.Array:
+    stays = np.ones(len(content), bool)
+    stays[1:] = (content[1:] != _BLANK) | (content[:-1] != _BLANK)
+    starts = offsets[:-1]
+    stays[starts[starts < offsets[1:]]] = True
+    kept = np.concatenate([np.zeros(1, np.int64), np.cumsum(stays)])
+    return _strings(content[stays], kept[offsets])
+
+
+def _spaced(forms: pa.Array) -> pa.Array:
+    """A blank between any two characters; the blanks of a form become underscores."""
+    content, offsets = content_of(forms)
+    starts = np.zeros(len(content) + 1, bool)
+    starts[offsets] = True
+    # a UTF-8 character begins where a byte is no continuation (10xxxxxx)
+    before = np.cumsum(((content & 0xC0) != 0x80) & ~starts[:-1])
+    spaced = np.full(len(content) + int(before[-1] if len(before) else 0), _BLANK, np.uint8)
+    spaced[np.arange(len(content)) + before] = np.where(content == _BLANK, np.uint8(ord("_")), content)
+    moved = offsets + np.concatenate([np.zeros(1, np.int64), before])[offsets]
+    return _strings(spaced, moved)
+
+
+def _strings(content: npt.NDArray[np.uint8], offsets: Ints) -> pa.Array:
+    ends = pa.py_buffer(offsets.astype(np.int32))
+    return pa.Array.from_buffers(pa.string(), len(offsets) - 1, [None, ends, pa.py_buffer(content)])
+
+
 def _characters(values: pa.Array) -> Runs:
+    content, offsets = content_of(values)
+    if not len(content) or content.max() < _ASCII:
+        return Runs(mix(np.arange(_ASCII, dtype=np.uint64))[content], offsets)
     points = np.frombuffer("".join(values.to_pylist()).encode("utf-32-le"), np.uint32).astype(np.uint64)
     lengths = pc.utf8_length(values).to_numpy(zero_copy_only=False).astype(np.int64)
     return Runs(mix(points), np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]))
@@ -219,11 +264,19 @@ def _windows(units: Runs, size: int, *, short: bool) -> Runs:
     lengths = np.diff(units.starts)
     counts = np.maximum(lengths - size + 1, (lengths > 0) if short else 0)
     starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-    first = np.arange(starts[-1]) + np.repeat(units.starts[:-1] - starts[:-1], counts)
-    end = np.repeat(units.starts[1:], counts)
     padded = np.concatenate([units.hashes, np.zeros(size, np.uint64)])
-    total = np.zeros(len(first), np.uint64)
+    # a window at every unit by Horner's rule, those that leave their text included
+    rolling = np.zeros(len(units.hashes), np.uint64)
     for place in range(size):
-        # Horner's rule; what lies past the end of a short text counts as nothing
-        total = total * (_BASE | np.uint64(1)) + np.where(first + place < end, padded[first + place], np.uint64(0))
+        rolling = rolling * (_BASE | np.uint64(1)) + padded[place : place + len(rolling)]
+    first = np.arange(starts[-1]) + np.repeat(units.starts[:-1] - starts[:-1], counts)
+    total = rolling[first]
+    few = np.flatnonzero((lengths > 0) & (lengths < size)) if short else np.zeros(0, np.int64)
+    if len(few):
+        # what lies past the end of a short text counts as nothing
+        begin, partial = units.starts[few], np.zeros(len(few), np.uint64)
+        for place in range(size):
+            inside = np.where(place < lengths[few], padded[begin + place], np.uint64(0))
+            partial = partial * (_BASE | np.uint64(1)) + inside
+        total[starts[few]] = partial
     return Runs(mix(total), starts)

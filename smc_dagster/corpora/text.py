@@ -45,7 +45,7 @@ def doc_ids(
     parts = []
     for start in range(0, len(texts), _SLICE_ROWS):
         domain, label, text = (_one_array(one.slice(start, _SLICE_ROWS)) for one in (domains, labels, texts))
-        contents = pc.binary_join_element_wise(domain, label, _normalised(text), "\0").cast(pa.binary())
+        contents = pc.binary_join_element_wise(domain, label, normalised(text), "\0").cast(pa.binary())
         parts.append(_hashed(contents))
     return pa.concat_arrays(parts) if parts else pa.array([], pa.string())
 
@@ -54,13 +54,20 @@ def _one_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
-def _normalised(texts: pa.Array) -> pa.Array:
+def content_of(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """UTF-8 bytes of strings without nulls, and their bounds in them: text i is content[offsets[i]:offsets[i + 1]]."""
+    if not len(texts):
+        return np.zeros(0, np.uint8), np.zeros(1, np.int64)
+    offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
+    content = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[offsets[0] : offsets[-1]]
+    return content, (offsets - offsets[0]).astype(np.int64)
+
+
+def normalised(texts: pa.Array) -> pa.Array:
     """`normalise` of each text: at once for those of plain ASCII with single blanks, one by one for the others."""
     if not len(texts):
         return texts
-    offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
-    content = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[offsets[0] : offsets[-1]]
-    offsets = offsets - offsets[0]
+    content, offsets = content_of(texts)
     lowered = pc.ascii_lower(texts)
     full = np.flatnonzero(offsets[1:] > offsets[:-1])
     odd = np.zeros(len(texts), np.bool_)

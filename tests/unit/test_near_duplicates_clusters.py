@@ -145,6 +145,27 @@ def test_a_large_bucket_of_several_clusters_is_not_lost_behind_its_centre() -> N
     assert len(set(component.tolist())) == 3
 
 
+def test_a_large_bucket_of_many_clusters_is_finished() -> None:
+    # 40 clusters of five in one bucket, by force: none may stay behind the first centres
+    subjects = sorted({word for _, _, text in docstrings() for word in text.split() if word.isalpha()})[:4000:100]
+    patterns = [f"{word} the {word[::-1]} of {word * 2} once {word} is {word[::-1]}" for word in subjects]
+    texts = [f"{pattern} {tail}" for tail in ("a", "b", "c", "d", "e") for pattern in patterns]
+    member = np.arange(len(texts))
+    within = near_duplicates.Comparison(Shingled(word_forms(pa.array(texts))), "chars", member)
+    component = near_duplicates._settle(within, 0.8, member.copy(), np.zeros(len(texts), np.int64), member)
+    assert component.tolist() == [row % len(patterns) for row in range(len(texts))]
+
+
+def test_ten_templates_come_out_whole() -> None:
+    words = sorted({word for _, _, text in docstrings() for word in text.split() if word.isalpha()})
+    verbs, fill = words[:2000:200], words[:300]
+    pattern = "{0} every {1} that the {0} of a {0} has been given and {0} it again before it is {0} or closed"
+    texts = [pattern.format(verb, word) for word in fill for verb in verbs]
+    ids = pa.array([f"{number:05d}" for number in range(len(texts))])
+    found = np.array(clusters(ids, pa.array(texts), 0.8).to_pylist()).reshape(len(fill), len(verbs))
+    assert (found == [f"{number:05d}" for number in range(len(verbs))]).all()
+
+
 def test_equal_texts_join_without_a_signature(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(near_duplicates, "signatures", lambda forms, kind: np.zeros((0, 60), np.uint32))
     monkeypatch.setattr(Shingled, "members", lambda self, kind: np.zeros(0, np.int64))
