@@ -114,6 +114,7 @@ def test_sound_blocks_are_read_whole_and_numbered_ids_too() -> None:
 def test_what_is_doubtful_is_not_read_whole() -> None:
     for doubtful in (
         b'{"t":\n"a"}\n{"t": "b"} {"t": "c"}\n',
+        b'{"x":\n{"y": 1}}\n{"t": "b"} {"t": "c"}\n',
         b'{"t": "\\udc00"}\n',
         b'{"t": "a", "t": "b"}\n',
         b'{"x": "\0"}\n',
