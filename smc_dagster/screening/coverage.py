@@ -32,7 +32,15 @@ def mode_coverage(real: Vectors, made: Vectors, neighbours: int) -> float:
     Args:
         real: [n, width], n > neighbours.
         made: [m, width], m > 0.
+
+    A real row with `neighbours` exact copies or more has a radius of 0 and is reached by nothing: the index of a corpus
+    by itself is the share of the other rows, and no set reaches more.
+
+    Raises:
+        ValueError: so few rows that none has a k-th neighbour, or no made rows.
     """
+    if not 0 < neighbours < len(real) or not len(made):
+        raise ValueError(f"{len(real)} real and {len(made)} made rows for the distance to neighbour {neighbours}")
     within = _squared(real, real)
     np.fill_diagonal(within, np.inf)
     radius = np.partition(within, neighbours - 1, axis=1)[:, neighbours - 1]

@@ -1,0 +1,114 @@
+"""What holds of clusters and measures whatever the texts: tried on texts and vectors that hypothesis makes."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smc_dagster.corpora import near_duplicates, shingles
+from smc_dagster.corpora.near_duplicates import clusters, similar
+from smc_dagster.corpora.shingles import _spaced, word_forms
+from smc_dagster.corpora.text import normalise
+from smc_dagster.screening.coverage import distinct_2, mode_coverage, vendi
+
+pytestmark = pytest.mark.unit
+
+WORDS = st.sampled_from(["close", "the", "Transport", "open", "a", "été", "file", "of", "2.5", "...", "中文", "it's"])
+TEXTS = st.lists(st.lists(WORDS, min_size=1, max_size=30).map(" ".join), min_size=1, max_size=12)
+ODD = st.text(alphabet="aB1 _-.\t\n é\u0301ß中\U0001f600\u00a0\u2028\u0130'`²", max_size=14)
+quick = settings(max_examples=8, deadline=None, derandomize=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _daft_is_imported() -> None:
+    shingles.signatures(pa.array(["so that no test pays for the import"]), "chars")
+
+
+def ids(count: int) -> pa.Array:
+    return pa.array([f"{number:03d}" for number in range(count)])
+
+
+@quick
+@given(TEXTS, st.randoms(use_true_random=False))
+def test_clusters_know_no_order_and_no_chunks(texts: list[str], random: object) -> None:
+    texts = [*texts, *(f"{text} again" for text in texts)]
+    there = clusters(ids(len(texts)), pa.array(texts), 0.6).to_pylist()
+    order = list(range(len(texts)))
+    random.shuffle(order)  # type: ignore[attr-defined]
+    moved = pa.table({"id": ids(len(texts)), "text": texts}).take(order)
+    chunked = pa.chunked_array([one for row in range(len(texts)) for one in moved["text"].slice(row, 1).chunks])
+    assert clusters(moved["id"], chunked, 0.6).to_pylist() == [there[row] for row in order]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(near_duplicates, "_BLOCK", 3)
+        patch.setattr(shingles, "_BLOCK", 2)
+        assert clusters(ids(len(texts)), pa.array(texts), 0.6).to_pylist() == there
+
+
+@quick
+@given(TEXTS, st.integers(0, 11), st.integers(1, 4))
+def test_copies_of_a_text_move_no_other_text(texts: list[str], which: int, copies: int) -> None:
+    more = [*texts, *[texts[which % len(texts)]] * copies]
+    found = clusters(ids(len(more)), pa.array(more), 0.8).to_pylist()
+    assert found[: len(texts)] == clusters(ids(len(texts)), pa.array(texts), 0.8).to_pylist()
+    assert set(found[len(texts) :]) == {found[which % len(texts)]}
+
+
+@quick
+@given(TEXTS, TEXTS)
+def test_pairs_are_in_range_and_know_no_side(left: list[str], right: list[str]) -> None:
+    there = similar(ids(len(left)), pa.array(left), ids(len(right)), pa.array(right), 0.5)
+    back = similar(ids(len(right)), pa.array(right), ids(len(left)), pa.array(left), 0.5)
+    assert all(0.5 <= one <= 1 for one in there["jaccard"].to_pylist())
+    assert {(a, b) for a, b, _ in zip(*there.to_pydict().values(), strict=True)} == {
+        (a, b) for b, a, _ in zip(*back.to_pydict().values(), strict=True)
+    }
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(st.lists(ODD, min_size=1, max_size=12), st.integers(0, 3))
+def test_forms_by_bytes_are_those_of_the_expression(texts: list[str], cut: int) -> None:
+    plain = pa.array([normalise(text) for text in texts], pa.string())
+    words = pc.replace_substring_regex(pc.utf8_lower(plain), pattern=r"[^\p{L}\p{M}\p{N}]+", replacement=" ")
+    words = pc.utf8_trim_whitespace(words)
+    forms = word_forms(pa.array(texts))
+    assert forms.equals(pc.if_else(pc.equal(words, ""), plain, words))
+    assert _spaced(forms.slice(cut)).to_pylist() == [" ".join(one.replace(" ", "_")) for one in forms.to_pylist()[cut:]]
+
+
+@quick
+@given(st.integers(7, 40), st.integers(1, 6), st.integers(0, 2**32 - 1), st.booleans())
+def test_coverage_of_a_corpus_by_itself_is_its_maximum(rows: int, k: int, seed: int, repeated: bool) -> None:
+    random = np.random.default_rng(seed)
+    real, made = random.normal(size=(rows, 5)), random.normal(size=(rows, 5))
+    if repeated:
+        real[: rows // 2] = real[0]
+    real, made = (one / np.linalg.norm(one, axis=1, keepdims=True) for one in (real, made))
+    itself = mode_coverage(real, real, k)
+    copies = (np.abs(real[:, None] - real[None]).sum(axis=2) == 0).sum(axis=1) - 1
+    assert itself == pytest.approx(np.mean(copies < k))
+    assert 0 <= mode_coverage(real, made, k) <= itself
+    assert mode_coverage(real, np.concatenate([made, real]), k) == itself
+    assert 1 - 1e-9 <= vendi(real) <= rows + 1e-9
+
+
+def test_coverage_needs_a_kth_neighbour() -> None:
+    rows = np.eye(5)
+    assert mode_coverage(rows, rows, 4) == 1
+    for real, made, k in ((rows, rows, 5), (rows, rows, 0), (rows, rows[:0], 2)):
+        with pytest.raises(ValueError, match="made rows for the distance"):
+            mode_coverage(real, made, k)
+
+
+@quick
+@given(TEXTS, st.integers(1, 40))
+def test_distinct_2_by_its_definition(texts: list[str], pairs: int) -> None:
+    split = [form.split() for form in word_forms(pa.array(texts)).to_pylist()]
+    every = [pair for words in split for pair in pairwise(words)]
+    want = len(set(every[:pairs])) / pairs if pairs <= len(every) else None
+    assert distinct_2(pa.array(texts), pairs) == (None if want is None else pytest.approx(want))
