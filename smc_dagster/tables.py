@@ -133,6 +133,7 @@ SYNTHETIC_SCORES = TableSpec(
             ("cluster_size", pa.int32()),  # documents of the pool in that cluster, itself included
             ("exact_copies", pa.int32()),  # documents of the pool with the same normalised text, itself included
             ("template_id", pa.string()),  # null where its skeleton is not over-used
+            ("template", pa.string()),  # that skeleton as text; null where template_id is
             ("template_share", pa.float32()),  # share of its (pool, domain) documents with the same skeleton
             ("contamination", pa.float32()),  # largest Jaccard with evaluation text; 1 where a long word run is shared
             ("contaminant_doc_id", pa.string()),  # the evaluation document it resembles

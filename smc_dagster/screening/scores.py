@@ -50,6 +50,7 @@ def score_pool(pool_docs: pa.Table, real: pa.Table, screening: Screening) -> pa.
             "cluster_size": _times(cluster),
             "exact_copies": _times(normalised(texts)),
             "template_id": pc.if_else(pa.array(used.over_used), _names(shapes), None),
+            "template": pc.if_else(pa.array(used.over_used), shapes, None),
             "template_share": pa.array(used.share, pa.float32()),
             "contamination": found.value,
             "contaminant_doc_id": found.contaminant,

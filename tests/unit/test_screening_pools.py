@@ -237,6 +237,19 @@ def test_widespread_words_are_those_of_the_most_documents() -> None:
     assert {"the", "a", "of", "return", "if"} <= kept
 
 
+def test_an_over_used_template_is_shown_as_text() -> None:
+    rows = scores("template").to_pylist()
+    kept = widespread_words(real_documents().filter(pc.equal(real_documents()["split"], "train"))["text"])
+    texts = dict(zip(pool("template")["doc_id"].to_pylist(), pool("template")["text"].to_pylist(), strict=True))
+    shown = [row for row in rows if row["template_id"] is not None]
+    assert shown
+    assert all((row["template"] is None) == (row["template_id"] is None) for row in rows)
+    assert [row["template"] for row in shown] == skeletons(
+        pa.array([texts[row["doc_id"]] for row in shown]), kept
+    ).to_pylist()
+    assert len({row["template"] for row in shown}) == len({row["template_id"] for row in shown})
+
+
 def test_over_use_is_judged_against_real_text() -> None:
     real = pa.array(["p"] * 100 + [f"r{i}" for i in range(900)])
     home = pa.repeat("d", 1000)
