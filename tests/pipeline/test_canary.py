@@ -54,7 +54,8 @@ def study_file(folder: Path) -> Path:
         "tail": {"share": 0.3},
         "synthetic_from": "edited",
         "anchors": {"neighbours": 3},
-        "pools": {name: {"generator": generator} for name, generator in POOLS.items()},
+        "pools": {name: {"generator": generator} for name, generator in [*POOLS.items(), ("modelled", "lm")]},
+        "language_model": {"width": 32, "layers": 1, "heads": 2, "vocabulary": 400, "max_tokens": 32, "epochs": 1},
         "series": [{"name": name, "pool": name} for name in POOLS],
         "shares": [0, 0.5],
         "replicates": 1,
@@ -146,6 +147,13 @@ def test_the_word_is_nowhere_but_in_real_text(site: Site) -> None:
     # unfinished work and caches of generators
     for name in ("work", "cache"):
         assert carriers(site.folder / name, WORD) == set()
+
+
+def test_the_language_model_and_its_tokenizer_are_among_what_was_searched(site: Site) -> None:
+    files = {path.name for path in (site.lake / "generator_model").rglob("*") if path.is_file()}
+    assert any("tokenizer" in name for name in files)
+    assert any(name.endswith(".safetensors") for name in files)
+    assert (site.lake / "synthetic_documents" / "pool=modelled" / "data.parquet").is_file()
 
 
 def test_no_held_out_document_is_mixed_or_the_parent_of_what_is_made(site: Site) -> None:
