@@ -89,6 +89,7 @@ def fill(lake: Lake, lineage: Lineage, rows: int) -> None:
     write(SYNTHETIC_DOCUMENTS, POOL, due, f"select *, '{POOL}' as pool from ({synthetic})")
     scores = f"""
         select doc_id, '{POOL}' as pool, cast(1 + i % 5 as integer) as cluster_size,
+               cast(1 + i % 2 as integer) as exact_copies, cast(1 + i % 30 as integer) as template_size,
                if(i % 3 = 0, 't' || i % 30, null) as template_id, (i % 30 / 300.0)::float as template_share,
                (hash(i) % 1000 / 1000.0)::float as contamination
         from ({synthetic}) order by doc_id"""

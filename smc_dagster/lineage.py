@@ -33,7 +33,7 @@ CODE_VERSIONS = {
     "generator_model": "1",
     "synthetic_documents": "1",
     "synthetic_embeddings": "1",
-    "synthetic_scores": "3",
+    "synthetic_scores": "4",
     "synthetic_profile": "2",
     "drift": "1",
     "mixture_documents": "1",

@@ -130,11 +130,12 @@ SYNTHETIC_SCORES = TableSpec(
             ("doc_id", pa.string(), False),
             ("pool", pa.string(), False),
             ("cluster_id", pa.string()),  # smallest doc_id of the near-duplicate cluster
-            ("cluster_size", pa.int32()),  # documents of the pool in that cluster, itself included
+            ("cluster_size", pa.int32()),  # different texts of the pool in that cluster, its own included
             ("exact_copies", pa.int32()),  # documents of the pool with the same normalised text, itself included
             ("template_id", pa.string()),  # null where its skeleton is not over-used
             ("template", pa.string()),  # that skeleton as text; null where template_id is
-            ("template_share", pa.float32()),  # share of its (pool, domain) documents with the same skeleton
+            ("template_size", pa.int32()),  # different texts of its (pool, domain) with the same skeleton
+            ("template_share", pa.float32()),  # their share of the different texts of its (pool, domain)
             ("contamination", pa.float32()),  # largest Jaccard with evaluation text; 1 where a long word run is shared
             ("contaminant_doc_id", pa.string()),  # the evaluation document it resembles
             ("contamination_kind", pa.string()),  # shared_run | near_duplicate | similar | null

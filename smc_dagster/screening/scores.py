@@ -29,8 +29,8 @@ def score_pool(pool_docs: pa.Table, real: pa.Table, screening: Screening) -> pa.
             documents can be contaminated by.
 
     Returns:
-        `synthetic_scores`, one row a document, ordered by doc_id; a document's scores do not depend on the order of
-        the rows.
+        `synthetic_scores`, one row a document, ordered by doc_id. A document's scores depend neither on the order of
+        the rows nor on how often another document's text is repeated.
     """
     if not pool_docs.num_rows:
         return SYNTHETIC_SCORES.schema.empty_table()
@@ -39,7 +39,13 @@ def score_pool(pool_docs: pa.Table, real: pa.Table, screening: Screening) -> pa.
     train = real.filter(pc.equal(real.column("split"), "train"))
     kept = widespread_words(train.column("text"))
     shapes = skeletons(texts, kept)
-    used = usage(docs.column("domain"), shapes, train.column("domain"), skeletons(train.column("text"), kept))
+    exact = normalised(texts)
+    # a copy says nothing new: shares and sizes go by the different texts of a domain, copies are counted by themselves
+    first, of = _distinct(docs.column("domain"), exact)
+    once = pa.array(first)
+    real_shapes = skeletons(train.column("text"), kept)
+    used = usage(docs.column("domain").take(once), shapes.take(once), train.column("domain"), real_shapes)
+    over_used = pa.array(used.over_used[of])
     cluster = clusters(docs.column("doc_id"), texts, screening.jaccard)
     found = contamination(texts, evaluation_text(real), screening)
     return pa.table(
@@ -47,11 +53,12 @@ def score_pool(pool_docs: pa.Table, real: pa.Table, screening: Screening) -> pa.
             "doc_id": docs.column("doc_id"),
             "pool": docs.column("pool"),
             "cluster_id": cluster,
-            "cluster_size": _times(cluster),
-            "exact_copies": _times(normalised(texts)),
-            "template_id": pc.if_else(pa.array(used.over_used), _names(shapes), None),
-            "template": pc.if_else(pa.array(used.over_used), shapes, None),
-            "template_share": pa.array(used.share, pa.float32()),
+            "cluster_size": _different(cluster, exact),
+            "exact_copies": _times(exact),
+            "template_id": pc.if_else(over_used, _names(shapes), None),
+            "template": pc.if_else(over_used, shapes, None),
+            "template_size": pa.array(used.size[of], pa.int32()),
+            "template_share": pa.array(used.share[of], pa.float32()),
             "contamination": found.value,
             "contaminant_doc_id": found.contaminant,
             "contamination_kind": found.kind,
@@ -70,6 +77,25 @@ def _times(values: pa.Array) -> pa.Array:
     """How often each row's value occurs."""
     code = pc.dictionary_encode(values).indices.to_numpy(zero_copy_only=False)
     return pa.array(np.bincount(code)[code], pa.int32())
+
+
+def _distinct(domains: pa.ChunkedArray, texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """The first row of each different (domain, text), and for every row the place of its own among those."""
+    domain, text = (_code(one) for one in (domains, texts))
+    _, first, of = np.unique(domain * (int(text.max()) + 1) + text, return_index=True, return_inverse=True)
+    return first, of
+
+
+def _different(groups: pa.Array, texts: pa.Array) -> pa.Array:
+    """How many different texts each row's group has."""
+    group, text = _code(groups), _code(texts)
+    pairs = np.unique(group * (int(text.max()) + 1) + text)
+    return pa.array(np.bincount(pairs // (int(text.max()) + 1))[group], pa.int32())
+
+
+def _code(values: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    whole = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    return np.asarray(pc.dictionary_encode(whole).indices, np.int64)
 
 
 def _names(shapes: pa.Array) -> pa.Array:

@@ -100,8 +100,9 @@ def skeletons(texts: pa.Array | pa.ChunkedArray, kept: frozenset[str]) -> pa.Arr
 
 @dataclass(frozen=True)
 class Usage:
-    """How much a pool uses each document's skeleton: its share of the domain (0-1), and whether that is over-used."""
+    """How much a pool uses each document's skeleton: documents of the domain with it, its share (0-1), over-used or not."""
 
+    size: np.ndarray
     share: np.ndarray
     over_used: np.ndarray
 
@@ -132,7 +133,7 @@ def usage(
     allowed = size[of_domain] * np.maximum(TIMES_REAL * real_share, bench[of_domain])
     over = (made >= MIN_DOCUMENTS) & (made >= allowed + DEVIATIONS * np.sqrt(allowed))
     share = made / np.maximum(1, size[of_domain])
-    return Usage(share[pair[:pool]], over[pair[:pool]])
+    return Usage(made[pair[:pool]], share[pair[:pool]], over[pair[:pool]])
 
 
 def _codes(first: pa.Array | pa.ChunkedArray, second: pa.Array | pa.ChunkedArray) -> np.ndarray:

@@ -136,8 +136,9 @@ def _score(doc_id: str, pool: str) -> dict:
         "pool": pool,
         "cluster_id": doc_id,
         "cluster_size": 1 + int(at * 5),
-        "exact_copies": 1,
+        "exact_copies": 1 + int(at * 17) % 3,
         "template_id": "t" if at > 0.6 else None,
+        "template_size": 1 + int(at * 40),
         "template_share": 0.02 + at / 5,
         # every tenth resembles evaluation text; one was not measured
         "contamination": None if at < 0.01 else 0.95 if at < 0.1 else at / 2,

@@ -79,9 +79,9 @@ class Expected:
             score = self.scores[row["doc_id"]]
             if score["contamination"] is None or score["contamination"] >= 0.7:
                 continue
-            weight = score["cluster_size"] ** -0.5
+            weight = (score["cluster_size"] * score["exact_copies"]) ** -0.5
             if score["template_id"] is not None:
-                weight *= max(score["template_share"] * len(rows), 1) ** -0.5
+                weight *= score["template_size"] ** -0.5
             left.append((row, float(np.float32(weight))))
         return left
 

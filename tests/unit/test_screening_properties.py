@@ -16,6 +16,8 @@ from smc_dagster.corpora.near_duplicates import clusters, similar
 from smc_dagster.corpora.shingles import _spaced, word_forms
 from smc_dagster.corpora.text import normalise
 from smc_dagster.screening.coverage import distinct_2, mode_coverage, vendi
+from smc_dagster.screening.scores import score_pool
+from smc_dagster.study import Screening
 
 pytestmark = pytest.mark.unit
 
@@ -112,3 +114,56 @@ def test_distinct_2_by_its_definition(texts: list[str], pairs: int) -> None:
     every = [pair for words in split for pair in pairwise(words)]
     want = len(set(every[:pairs])) / pairs if pairs <= len(every) else None
     assert distinct_2(pa.array(texts), pairs) == (None if want is None else pytest.approx(want))
+
+
+def scored(texts: list[str], domains: list[str]) -> list[dict]:
+    """Scores of a pool of these texts, in their order, but for the name of the cluster."""
+    count = len(texts)
+    pool = pa.table({"doc_id": ids(count), "pool": ["p"] * count, "domain": domains, "text": texts})
+    rows = score_pool(pool, REAL, Screening(run_words=5)).drop(["pool", "cluster_id"]).to_pylist()
+    return sorted(rows, key=lambda row: row["doc_id"])
+
+
+def real_rows() -> pa.Table:
+    training = [f"Open the file named {word}." for word in ("one", "two", "ten", "log")] * 3
+    held = ["close the Transport of a file 2.5 open", "the file of été ... close a Transport it's open"]
+    texts, splits = [*training, *held], ["train"] * len(training) + ["test"] * len(held)
+    return pa.table(
+        {"doc_id": [f"r{n}" for n in range(len(texts))], "domain": ["a"] * len(texts), "text": texts, "split": splits}
+    )
+
+
+REAL = real_rows()
+
+
+@quick
+@given(TEXTS, st.integers(0, 11), st.integers(1, 5))
+def test_copies_of_a_document_change_no_other_score(texts: list[str], which: int, copies: int) -> None:
+    # enough of one skeleton that it is over-used, so that a share or a size could move
+    texts = [*texts, *(f"open the file {number}" for number in range(6))]
+    domains = ["a" if place % 2 else "b" for place in range(len(texts))]
+    which %= len(texts)
+    more = [*texts, *[texts[which]] * copies]
+    before, after = scored(texts, domains), scored(more, [*domains, *[domains[which]] * copies])
+    alike = [normalise(text) == normalise(texts[which]) for text in texts]
+    for place, same in enumerate(alike):
+        told = dict(after[place])
+        if same:
+            assert told.pop("exact_copies") == before[place].pop("exact_copies") + copies
+        assert told == before[place]
+
+
+@quick
+@given(TEXTS)
+def test_scores_are_in_range(texts: list[str]) -> None:
+    rows = scored([*texts, *texts[:2]], ["a"] * (len(texts) + len(texts[:2])))
+    for row in rows:
+        assert 0 <= row["contamination"] <= 1
+        assert 0 < row["template_share"] <= 1
+        assert 1 <= row["cluster_size"] <= len(texts)
+        assert 1 <= row["exact_copies"] <= len(rows)
+        assert 1 <= row["template_size"] <= len(texts)
+        assert (row["contamination"] > 0) == (row["contamination_kind"] is not None)
+        assert (row["contamination_kind"] is None) == (row["contaminant_doc_id"] is None)
+        assert (row["contamination_kind"] == "shared_run") == (row["contaminating_run"] is not None)
+        assert (row["template_id"] is None) == (row["template"] is None)

@@ -1,16 +1,8 @@
 {{ config(materialized='view') }}
 
+-- two branches read it: worked out once
 with documents as materialized (
     select * from {{ ref('int_synthetic_rows') }}
-),
-
-rows_by_domain as (
-    select
-        pool,
-        domain_no,
-        count(*) as n
-    from documents
-    group by all
 )
 
 select
@@ -31,10 +23,11 @@ select
     documents.grade,
     documents.doc_id,
     cast(
-        power(greatest(scores.cluster_size, 1), -filters.cluster_exponent)
+        -- sizes go by different texts, so a text's own copies count beside them
+        power(greatest(scores.cluster_size * scores.exact_copies, 1), -filters.cluster_exponent)
         * case
             when scores.is_templated
-                then power(greatest(scores.template_share * rows_by_domain.n, 1), -filters.template_exponent)
+                then power(greatest(scores.template_size, 1), -filters.template_exponent)
             else 1
         end
         as float
@@ -42,7 +35,6 @@ select
 from documents
 inner join {{ ref('stg_synthetic_scores') }} as scores using (pool, doc_id)
 inner join {{ ref('int_filters') }} as filters using (pool)
-inner join rows_by_domain using (pool, domain_no)
 where
     filters.needs_scores
     and scores.contamination < coalesce(filters.max_contamination, 2)
