@@ -100,7 +100,7 @@ def skeletons(texts: pa.Array | pa.ChunkedArray, kept: frozenset[str]) -> pa.Arr
 
 @dataclass(frozen=True)
 class Usage:
-    """How much a pool uses each document's skeleton: documents of the domain with it, its share (0-1), over-used or not."""
+    """How much a pool uses each skeleton: documents of the domain with it, its share (0-1), over-used or not."""
 
     size: np.ndarray
     share: np.ndarray
