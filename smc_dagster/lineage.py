@@ -34,6 +34,7 @@ CODE_VERSIONS = {
     "synthetic_documents": "1",
     "synthetic_embeddings": "1",
     "synthetic_scores": "4",
+    "pool_overlaps": "1",
     "synthetic_profile": "2",
     "drift": "1",
     "mixture_documents": "1",
@@ -239,6 +240,10 @@ class Lineage:
     def _synthetic_profile(self, pool: str) -> Made:
         inputs = self._inputs(("synthetic_scores", pool), ("synthetic_embeddings", pool), ("real_embeddings", None))
         return self.study.screening.model_dump(mode="json"), inputs
+
+    def _pool_overlaps(self) -> Made:
+        pools = [("synthetic_documents", pool) for pool in sorted(self.study.pools)]
+        return self.study.screening.jaccard, self._inputs(("real_documents", None), *pools)
 
     def _drift(self, pool: str) -> Made:
         return "drift", self._inputs(("synthetic_embeddings", pool), ("real_embeddings", None))

@@ -159,6 +159,21 @@ SYNTHETIC_PROFILE = TableSpec(
     ),
     "pool",
 )
+POOL_OVERLAPS = TableSpec(
+    "pool_overlaps",
+    # against: another pool, or `*training*`, the real training text
+    pa.schema(
+        [
+            ("pool", pa.string(), False),
+            ("against", pa.string(), False),
+            ("documents", pa.int64()),
+            ("matched", pa.int64()),  # documents of the pool with a near-duplicate there
+            ("share", pa.float64()),  # 0-1, null for an empty pool
+            ("example_doc_id", pa.string()),
+            ("matched_doc_id", pa.string()),
+        ]
+    ),
+)
 _EMBEDDING = pa.schema([("doc_id", pa.string(), False), ("embedding", pa.list_(pa.float32(), EMBEDDING_WIDTH), False)])
 REAL_EMBEDDINGS = TableSpec("real_embeddings", _EMBEDDING)
 SYNTHETIC_EMBEDDINGS = TableSpec("synthetic_embeddings", _EMBEDDING, "pool")
@@ -385,7 +400,8 @@ TABLES = {
         SYNTHETIC_QUARANTINE, SYNTHETIC_SCORES, SYNTHETIC_PROFILE, REAL_EMBEDDINGS, SYNTHETIC_EMBEDDINGS,
         ANCHOR_EMBEDDINGS,
         MIXTURE_DOCUMENTS, MIXTURE_COMPOSITION, TRAINING_CURVES, PREDICTIONS, ARM_METRICS, DRIFT, HEADLINE,
-        COLLAPSE_ONSET, SAFE_SHARES, MITIGATION_EFFECTS, STRICTNESS_TRADE, PROVENANCE_THRESHOLDS,
+        COLLAPSE_ONSET, SAFE_SHARES, MITIGATION_EFFECTS, POOL_OVERLAPS,
+        STRICTNESS_TRADE, PROVENANCE_THRESHOLDS,
         GENERATOR_CURVES,
     )
 }  # fmt: skip

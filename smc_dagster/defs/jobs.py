@@ -11,6 +11,7 @@ from smc_dagster.study import Study
 
 # the work of `smc study run`, in order: one job for each kind of partition
 INGEST, CORPUS, POOLS, ARMS, REFRESH = "ingest", "corpus", "pools", "arms", "refresh_findings"
+COMPARE = "compare_pools"
 
 
 def jobs(study: Study) -> list[dg.UnresolvedAssetJobDefinition]:
@@ -38,6 +39,11 @@ def jobs(study: Study) -> list[dg.UnresolvedAssetJobDefinition]:
             POOLS,
             selection=by_pool,
             description="Make and judge the synthetic pools.",
+        ),
+        dg.define_asset_job(
+            COMPARE,
+            selection=dg.AssetSelection.assets("pool_overlaps"),
+            description="How much pools share with each other and with real training text.",
         ),
         dg.define_asset_job(
             ARMS,

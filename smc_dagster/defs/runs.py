@@ -33,6 +33,7 @@ POOLS = {
     "synthetic_profile": "synthetic_profile",
     "drift_report": "drift",
 }
+COMPARED = {"pool_overlaps": "pool_overlaps"}
 ARMS = {
     name: name for name in ("mixture_documents", "mixture_composition", "checkpoints", "predictions", "arm_metrics")
 }
@@ -79,6 +80,7 @@ class StudyRun:
         self.bench.read("reality_anchors")
         announce("pools")
         self._stage(jobs.POOLS, POOLS, list(self.bench.study.pools))
+        self._stage(jobs.COMPARE, COMPARED, [None])
         announce("arms")
         self._stage(jobs.ARMS, ARMS, [arm.key for arm in self.bench.study.arms], {arm.key for arm in arms})
         announce("findings")

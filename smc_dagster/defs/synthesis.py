@@ -21,6 +21,7 @@ from smc_dagster.defs.resources import StudyResource
 from smc_dagster.lake import slug
 from smc_dagster.lineage import CODE_VERSIONS
 from smc_dagster.quality.drift import pool_drift
+from smc_dagster.screening import overlaps
 from smc_dagster.screening.profile import profile_pool
 from smc_dagster.screening.scores import score_pool
 from smc_dagster.study import Study
@@ -185,7 +186,26 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
             )
         return dg.MaterializeResult()
 
-    return [synthetic_documents, synthetic_scores, synthetic_profile, drift_report]
+    @dg.asset(
+        group_name=GROUP,
+        deps=[dg.AssetDep(synthetic_documents, partition_mapping=dg.AllPartitionMapping()), "real_documents"],
+        kinds={"parquet", "daft"},
+        owners=metadata.OWNERS,
+        code_version=CODE_VERSIONS["pool_overlaps"],
+    )
+    def pool_overlaps(smc: StudyResource) -> dg.MaterializeResult:
+        """How much of each pool nearly repeats another pool, or the real training text."""
+        bench = smc.open()
+        pools = {pool: bench.read("synthetic_documents", pool, columns=["doc_id", "text"]) for pool in study.pools}
+        real = bench.read("real_documents", columns=["doc_id", "text", "split"])
+        bench.write("pool_overlaps", overlaps.pool_overlaps(pools, real, bench.study.screening))
+        shown = bench.read("pool_overlaps", columns=["pool", "against", "documents", "share"]).slice(0, 100).to_pylist()
+        return dg.MaterializeResult(
+            metadata=metadata.of_table(bench, "pool_overlaps") | {"overlaps": metadata.records(shown)},
+            data_version=metadata.version(bench, "pool_overlaps"),
+        )
+
+    return [synthetic_documents, synthetic_scores, synthetic_profile, drift_report, pool_overlaps]
 
 
 def _counted(pool: str, made: Pool) -> AssetCheckEvaluation:
