@@ -1,6 +1,6 @@
 """What `smc study run` shows while it works and when it ends.
 
-What belongs here: rich displays. What does not: commands (cli.py) or work.
+What belongs here: rich displays. What does not: commands (cli) or work.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Progress of long work, from where it is done to whoever shows it.
 
-What belongs here: one way to say `done of total`, and to listen. What does not: displays (cli.py) and logs (defs/).
+What belongs here: one way to say `done of total`, and to listen. What does not: displays (cli) and logs (defs/).
 """
 
 from __future__ import annotations

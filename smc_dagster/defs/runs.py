@@ -1,7 +1,7 @@
 """`smc study run`: what is stale, and running just that through a Dagster instance, stage by stage.
 
 What belongs here: comparing the fingerprints due with the lake and the instance, and executing jobs in this process.
-What does not: what to show of it (cli.py).
+What does not: what to show of it (cli).
 """
 
 from __future__ import annotations

@@ -1,0 +1,76 @@
+"""`smc`: the study from a terminal.
+
+What belongs here: which commands there are, and turning errors into exit statuses (2 for what a person can mend).
+What does not: the commands, each in the module of its subject, and the work.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from smc_dagster.cli import anchors, findings, ingest, machine, profile, runs
+from smc_dagster.cli.terminal import err, printable
+from smc_dagster.errors import SmcError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="`smc`: the study from a terminal. Exit status 2: something that a person can mend.",
+)
+app.add_typer(runs.study_app, name="study")
+app.add_typer(anchors.anchors_app, name="anchors")
+for command in (
+    findings.findings,
+    runs.arms,
+    profile.profile,
+    ingest.ingest,
+    runs.caps,
+    machine.doctor,
+    machine.init,
+    machine.dev,
+):
+    app.command()(command)
+
+
+def _mendable(error: BaseException | None) -> SmcError | None:
+    """The SmcError at the bottom of what Dagster wraps it in."""
+    while error is not None:
+        if isinstance(error, SmcError):
+            return error
+        inner = getattr(error, "user_exception", None)
+        error = inner or error.__cause__
+    return None
+
+
+def main() -> None:
+    """Entry point of `smc`."""
+    # telemetry of every dependency is off unless the user turned it on
+    for name in ("DO_NOT_TRACK", "HF_HUB_DISABLE_TELEMETRY"):
+        os.environ.setdefault(name, "1")
+    try:
+        app()
+    except Exception as error:
+        mendable = _mendable(error)
+        if mendable is not None:
+            err.print(f"[bold red]error:[/bold red] {printable(mendable.problem)}")
+            if mendable.remedy:
+                err.print(f"  remedy: {printable(mendable.remedy)}")
+            sys.exit(2)
+        failure = _failure(error)
+        if failure is None:
+            raise
+        err.print(f"[bold red]failed:[/bold red] {printable(failure)}")
+        sys.exit(1)
+
+
+def _failure(error: BaseException | None) -> str | None:
+    """The message of a failed check or step, without Dagster's traceback."""
+    while error is not None:
+        if type(error).__name__ in ("Failure", "DagsterAssetCheckFailedError"):
+            return str(getattr(error, "description", None) or error)
+        error = getattr(error, "user_exception", None) or error.__cause__
+    return None

@@ -1,0 +1,46 @@
+"""What was found.
+
+What belongs here: `smc findings`. What does not: how it is found (findings/).
+"""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from smc_dagster.cli.terminal import JsonOption, LakeOption, StudyOption, err, opened, out, printable, table
+from smc_dagster.errors import LakeError
+
+
+def findings(study: StudyOption = None, lake: LakeOption = None, as_json: JsonOption = False) -> None:
+    """What was found: the headline table, onsets and safe shares."""
+    from smc_dagster.findings.store import read_summary
+
+    bench = opened(study, lake)
+    shown = read_summary(bench.lake)
+    if shown is None:
+        raise LakeError(f"{bench.lake.root} holds no findings yet", "run `smc study run`")
+    due = bench.lineage.findings("study_report", [arm.key for arm in bench.fresh_arms()]).digest
+    if shown["fingerprint"] != due:
+        err.print("[yellow]these findings are older than what the study now asks for: run `smc study run`[/yellow]")
+    if as_json:
+        typer.echo(json.dumps(shown, indent=1, allow_nan=False))
+        return
+    out.print(f"[bold]{printable(bench.study.title)}[/bold]  (fingerprint {shown['fingerprint']})")
+    if shown.get("answer"):
+        out.print(printable(shown["answer"]), "\n")
+    headline = ["series", "measure", "claim", "share", "estimate", "low", "high", "verdict"]
+    out.print(table("Headline", shown["headline"], headline))
+    out.print(table("Onset", shown["onset"], ["series", "domain", "measure", "status", "knot", "low", "high"]))
+    safe = [row for row in shown["safe_shares"] if row.get("status") != "insufficient_data"]
+    out.print(table("Safe shares", safe, ["series", "domain", "status", "share", "margin", "n"]))
+    if shown["provenance_thresholds"]:
+        columns = ["series", "synthetic_from", "share", "counted", "status", "knot", "low", "high", "safe_counted"]
+        out.print(table("By what counts as synthetic", shown["provenance_thresholds"], columns))
+    if shown["strictness_trade"]:
+        columns = ["pool", "strictness", "share", "pool_left", "contaminated", "templated", "duplicated", "coverage"]
+        out.print(table("By strictness", shown["strictness_trade"], [*columns, "tail_recall", "change", "low", "high"]))
+    skipped = len(shown["safe_shares"]) - len(safe)
+    if skipped:
+        out.print(f"{skipped} more series and domains have too little data to say; `--json` lists them.")

@@ -1,0 +1,65 @@
+"""This machine: what it lacks, Dagster's home, and Dagster's pages.
+
+What belongs here: `smc doctor`, `smc init`, `smc dev`. What does not: what is examined (doctor.py).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from smc_dagster import places
+from smc_dagster.cli.terminal import JsonOption, StudyOption, opened, show, table
+from smc_dagster.study import load_study
+from smc_dagster.workbench import study_reference
+
+
+def doctor(study: StudyOption = None, as_json: JsonOption = False) -> None:
+    """What is missing on this machine, and how to get it. Exit status 2 if something needed is missing."""
+    from smc_dagster.doctor import examine
+
+    rows = [vars(one) for one in examine(study or study_reference())]
+    show(rows, as_json, table("Doctor", rows))
+    if any(row["needed"] and not row["ok"] for row in rows):
+        raise typer.Exit(2)
+
+
+def init(study: StudyOption = None, as_json: JsonOption = False) -> None:
+    """Make DAGSTER_HOME ready for a study."""
+    from smc_dagster.defs.instance import ready_home
+
+    home = ready_home(load_study(study).name)
+    show({"dagster_home": str(home)}, as_json, table("Instance", [{"dagster_home": str(home)}]))
+
+
+def dev(
+    study: StudyOption = None,
+    port: Annotated[int, typer.Option(help="Port of Dagster's UI.")] = 3000,
+    files_port: Annotated[int, typer.Option(help="Port that serves the reports.")] = 3001,
+) -> None:
+    """Dagster's UI and daemon for a study, and its reports, all on loopback."""
+    from smc_dagster.defs.instance import ready_home
+
+    bench = opened(study, None)
+    ready_home(bench.study.name)
+    scripts = str(Path(sys.executable).parent)
+    os.environ["PATH"] = f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}"
+    os.environ["SMC_FILES_URL"] = f"http://127.0.0.1:{files_port}"
+    # a browser follows no file:// link from Dagster's pages, so the lake's files are served beside it
+    folder = bench.lake.place()
+    if bench.lake.is_local:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    files = [sys.executable, "-m", "http.server", str(files_port), "--bind", "127.0.0.1", "--directory", folder]
+    dagster = [f"{scripts}/dagster", "dev", "--workspace", str(places.CHECKOUT / "workspace.yaml")]
+    with subprocess.Popen(files, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as served:
+        try:
+            subprocess.run([*dagster, "--host", "127.0.0.1", "--port", str(port)], check=False)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            served.terminate()

@@ -1,0 +1,102 @@
+"""Commands on a study: which ship, run one, its arms and its caps.
+
+What belongs here: `smc study`, `smc arms`, `smc caps`. What does not: what a run does (defs/runs.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Annotated
+
+import typer
+
+from smc_dagster.cli.terminal import JsonOption, LakeOption, StudyOption, err, opened, out, show, table
+from smc_dagster.study import shipped_studies
+
+study_app = typer.Typer(no_args_is_help=True, help="Studies.")
+
+
+@study_app.command("list")
+def study_list(as_json: JsonOption = False) -> None:
+    """Studies that ship."""
+    rows = [{"study": name, "file": path.name} for name, path in shipped_studies().items()]
+    show(rows, as_json, table("Studies", rows))
+
+
+@study_app.command("run")
+def study_run(
+    study: StudyOption = None,
+    arms: Annotated[str, typer.Option("--arms", help="Globs of arm keys, joined by commas.")] = "*",
+    lake: LakeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make what is stale, stage by stage, through Dagster; reuse the rest."""
+    from smc_dagster.display import ending, showing_progress
+
+    bench = opened(study, lake, claim=True)
+    chosen = bench.study.select_arms(arms)
+
+    import dagster as dg
+
+    from smc_dagster.definitions import build_defs
+    from smc_dagster.defs.instance import fail_orphans, ready_home
+    from smc_dagster.defs.runs import StudyRun
+
+    home = ready_home(bench.study.name)
+    with (
+        showing_progress(err, bench.study, len(chosen)) as announce,
+        dg.DagsterInstance.from_config(str(home)) as instance,
+    ):
+        fail_orphans(instance)
+        defs = build_defs(os.environ["SMC_STUDY"], bench.lake.root)
+        outcome = StudyRun(bench, defs, instance).run(chosen, announce)
+    report = bench.lake.place("report", "index.html")
+    payload = {
+        "study": bench.study.name,
+        "lake": bench.lake.root,
+        "arms": [arm.key for arm in chosen],
+        "made": outcome.made,
+        "reused": outcome.reused,
+        "runs": outcome.runs,
+        "report": report,
+    }
+    if as_json:
+        typer.echo(json.dumps(payload, indent=1))
+    else:
+        ending(out, outcome.made, outcome.reused, report)
+
+
+def arms(
+    study: StudyOption = None,
+    select: Annotated[str, typer.Option("--arms", help="Globs of arm keys, joined by commas.")] = "*",
+    lake: LakeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The study's arms, and how far each is built."""
+    bench = opened(study, lake)
+    stages = ("mixture_documents", "checkpoints", "predictions", "arm_metrics")
+    rows = []
+    for arm in bench.study.select_arms(select):
+        built = [stage for stage in stages if bench.lineage.is_fresh(stage, arm.key)]
+        rows.append(
+            {
+                "arm": arm.key,
+                "pool": arm.series.pool,
+                "composition": arm.series.composition.value,
+                "strictness": arm.series.strictness.value,
+                "share": arm.share,
+                "replicates": bench.study.replicates,
+                "built": "yes" if len(built) == len(stages) else (built[-1] if built else "no"),
+            }
+        )
+    show(rows, as_json, table(f"Arms of {bench.study.name}", rows))
+
+
+def caps(study: StudyOption = None, lake: LakeOption = None, as_json: JsonOption = False) -> None:
+    """The caps in force by domain, and what mixtures gave under them."""
+    from smc_dagster.mixing.caps import caps_in_force
+
+    bench = opened(study, lake)
+    rows = caps_in_force(bench.study, bench.lake)
+    show(rows, as_json, table(f"Caps in force for {bench.study.name}", rows))
