@@ -31,8 +31,8 @@ def worst(docs: pa.Table, scores: pa.Table, real: pa.Table, top: int) -> list[Ro
     Returns:
         A row a document that has a reason at all: doc_id, pool, domain, label, text; its scores, as in
         `synthetic_scores`; contaminant_split and contaminant_text, the evaluation text that it carries; cluster_text,
-        the document that names its cluster (null where that is itself); `reasons`, by kind (contamination,
-        template, near_duplicates, exact_copies) a sentence, whole words and texts left to the columns.
+        the document that names its cluster (null where that is itself, or it is alone); `reasons`, by kind
+        (contamination, template, near_duplicates, exact_copies) a sentence, the texts left to the columns.
 
     Raises:
         StaleInputError: a scored document, a contaminant or the name of a cluster is not among the documents.
@@ -67,12 +67,14 @@ def worst(docs: pa.Table, scores: pa.Table, real: pa.Table, top: int) -> list[Ro
     named = _rows(docs.select(["doc_id", "text"]), scores, "cluster_id", "synthetic_documents")
     out = []
     for score, doc, theirs, first in zip(scores.to_pylist(), document, contaminant, named, strict=True):
+        # copies of one text make no cluster
+        apart = (score["cluster_size"] or 1) > 1 and score["cluster_id"] != score["doc_id"]
         row = {
             **doc,
             **score,
             "contaminant_split": theirs["split"],
             "contaminant_text": theirs["text"],
-            "cluster_text": first["text"] if score["cluster_id"] != score["doc_id"] else None,
+            "cluster_text": first["text"] if apart else None,
         }
         out.append(row | {"reasons": _reasons(row)})
     return out
@@ -89,7 +91,7 @@ def _reasons(row: Row) -> dict[str, str]:
             "similar": f"resembles {by}, Jaccard {row['contamination'] or 0:.3g}: not counted as contaminated",
         }[row["contamination_kind"]]
     if row["template_id"] is not None:
-        found["template"] = f"{row['template_share'] or 0:.1%} of its domain has this skeleton: over-used"
+        found["template"] = f"{row['template_share'] or 0:.1%} of its domain's texts have this skeleton: over-used"
     if (row["cluster_size"] or 1) > 1:
         named = "that it names" if row["cluster_text"] is None else f"of `{row['cluster_id']}`"
         found["near_duplicates"] = f"one of {row['cluster_size']} near-duplicates in the cluster {named}"

@@ -22,7 +22,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "a-fine": {},
     "b-popular": {"template_share": 0.9},
     "c-copies": {"cluster_id": "c-copies", "cluster_size": 3, "exact_copies": 2},
-    "d-cluster": {"cluster_id": "c-copies", "cluster_size": 3},
+    "d-cluster": {"cluster_id": "c-copies", "cluster_size": 3, "template_share": 0.8},
     "e-template": {"template_id": "x", "template": "set the ~ .", "template_share": 0.25},
     "f-near": {"contamination": 0.85, "contaminant_doc_id": "e2", "contamination_kind": "near_duplicate"},
     "g-similar": {"contamination": 0.5, "contaminant_doc_id": "e1", "contamination_kind": "similar"},
@@ -86,7 +86,7 @@ def test_a_contaminated_document_comes_with_the_evaluation_text_and_the_words() 
 def test_a_skeleton_a_cluster_and_copies_are_named() -> None:
     rows = explained()
     assert rows["e-template"]["template"] == "set the ~ ."
-    assert rows["e-template"]["reasons"] == {"template": "25.0% of its domain has this skeleton: over-used"}
+    assert rows["e-template"]["reasons"] == {"template": "25.0% of its domain's texts have this skeleton: over-used"}
     assert rows["c-copies"]["reasons"] == {
         "near_duplicates": "one of 3 near-duplicates in the cluster that it names",
         "exact_copies": "one of 2 documents with this text",
@@ -112,6 +112,13 @@ def test_a_pool_without_faults_or_documents_has_no_worst() -> None:
 def test_a_document_that_is_gone_is_named(fault: dict[str, Any], named: str) -> None:
     with pytest.raises(StaleInputError, match=rf"not in {named}, the first `gone`"):
         worst(*tables({"a": fault}), REAL, 5)
+
+
+def test_copies_of_one_text_are_no_cluster() -> None:
+    copied = {"a": {"exact_copies": 2}, "b": {"exact_copies": 2, "cluster_id": "a"}}
+    for row in worst(*tables(copied), REAL, 5):
+        assert row["cluster_text"] is None
+        assert row["reasons"] == {"exact_copies": "one of 2 documents with this text"}
 
 
 def test_hostile_text_comes_through_whole() -> None:
