@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
@@ -16,6 +17,8 @@ from smc_dagster import cli
 from smc_dagster.cli.profile import explained
 from smc_dagster.cli.terminal import out, shortened, show, table
 from smc_dagster.errors import LakeError, StudyError
+from smc_dagster.tables import REAL_DOCUMENTS, SYNTHETIC_DOCUMENTS, SYNTHETIC_SCORES, TableSpec
+from smc_dagster.workbench import open_workbench
 
 pytestmark = pytest.mark.unit
 
@@ -99,3 +102,26 @@ def test_what_cannot_be_shown_is_named(
     found = CliRunner().invoke(cli.app, ["profile", "--study", "tiny", "--lake", str(tmp_path / "lake"), *options])
     assert isinstance(found.exception, error)
     assert re.search(says, str(found.exception))
+
+
+def test_explain_reads_the_tables_that_the_study_asks_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SMC_STUDY", "SMC_LAKE"):
+        monkeypatch.setenv(name, "")
+    bench = open_workbench("tiny", str(tmp_path / "lake"), claim=True)
+    document = {"domain": "d", "label": "l", "provenance": "human", "day": "2024-01-01"}
+    real = {**document, "doc_id": "e", "text": "judged", "split": "test", "is_tail": False}
+    made = [{**document, "doc_id": one, "pool": "templated", "text": HOSTILE[1]} for one in ("a", "b")]
+    score = {"pool": "templated", "contamination": 1.0, "contaminant_doc_id": "e", "contamination_kind": "shared_run"}
+    bench.write("real_documents", filled(REAL_DOCUMENTS, [real]))
+    bench.write("synthetic_documents", filled(SYNTHETIC_DOCUMENTS, made), "templated")
+    bench.write("synthetic_scores", filled(SYNTHETIC_SCORES, [{**score, "doc_id": one} for one in "ab"]), "templated")
+    command = ["profile", "--study", "tiny", "--lake", str(tmp_path / "lake"), "--explain", "--pool", "templated"]
+    found = CliRunner().invoke(cli.app, [*command, "--top", "1", "--json"], catch_exceptions=False)
+    rows = json.loads(found.stdout)
+    assert [(one["doc_id"], one["text"], one["contaminant_text"]) for one in rows] == [("a", HOSTILE[1], "judged")]
+
+
+def filled(spec: TableSpec, rows: list[dict[str, Any]]) -> pa.Table:
+    """Rows as the table's contract has them, with a text in each required column that they leave out."""
+    needed = {field.name: "x" for field in spec.schema if not field.nullable}
+    return pa.Table.from_pylist([needed | row for row in rows], schema=spec.schema)
