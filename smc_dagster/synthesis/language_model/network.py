@@ -79,6 +79,7 @@ def _scratch(section: LanguageModel, texts: list[str], labels: list[str]) -> tup
     vocabulary = words.learn(texts, labels, section.vocabulary)
     from transformers import GPT2Config, GPT2LMHeadModel
 
+    _hush()
     config = GPT2Config(
         vocab_size=len(vocabulary.tokenizer),
         n_positions=section.max_tokens,
@@ -137,17 +138,25 @@ def opened(folder: Path) -> tuple[Any, Vocabulary]:
 
 def write(model: Any, vocabulary: Vocabulary, folder: Path) -> None:
     """Write config, weights, tokenizer and labels as transformers reads them."""
+    _hush()
     model.save_pretrained(folder, safe_serialization=True)
     vocabulary.save(folder)
+
+
+def _hush() -> None:
+    """Keep transformers' bars and advice out of a run's output; padding needs no mask here, as it lies behind the text."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
 
 
 def _read(where: str, *, local: bool) -> Any:
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
+    _hush()
     try:
         return AutoModelForCausalLM.from_pretrained(
             where, use_safetensors=True, trust_remote_code=False, local_files_only=local, dtype=torch.float32
