@@ -35,7 +35,8 @@ def profile(
         found = [explained(number, row) for number, row in enumerate(rows, 1)]
         show(rows, as_json, *(found or [table(f"Pool {pool}: no document has anything against it", [])]))
         return
-    rows = profiles(bench, [pool] if pool else list(bench.study.pools))
+    pools = [pool] if pool else list(bench.study.pools)
+    rows = profiles(bench, pools) + overlaps(bench, pools)
     overall = [row for row in rows if row["domain"] == "*"]
     show(rows, as_json, table("Pools, all domains", overall, ["pool", "measure", "value", "reference", "n"]))
 
@@ -55,6 +56,27 @@ def profiles(bench: Workbench, pools: list[str]) -> list[dict[str, Any]]:
     if not rows:
         raise LakeError(f"{bench.lake.root} holds no pool profile yet", "run `smc study run`")
     return rows
+
+
+def overlaps(bench: Workbench, pools: list[str]) -> list[dict[str, Any]]:
+    """The rows of `pool_overlaps` as measures of their pool; none where it is not made yet, or stale."""
+    from smc_dagster.screening.overlaps import TRAINING
+    from smc_dagster.tables import POOL_OVERLAPS
+
+    if not bench.lineage.is_fresh(POOL_OVERLAPS.name):
+        return []
+    rows = [row for row in bench.read(POOL_OVERLAPS.name).to_pylist() if row["pool"] in pools]
+    return [
+        {
+            "pool": row["pool"],
+            "domain": "*",
+            "measure": f"overlap_with_{'training' if row['against'] == TRAINING else row['against']}",
+            "value": row["share"],
+            "reference": None,
+            "n": row["documents"],
+        }
+        for row in rows
+    ]
 
 
 def worst_documents(bench: Workbench, pool: str, top: int) -> list[dict[str, Any]]:

@@ -160,3 +160,13 @@ def test_the_tail_was_fixed_on_training_documents(tiny: Site) -> None:
 
 def test_environment_is_left_alone() -> None:
     assert "DAGSTER_HOME" not in os.environ
+
+
+def test_the_profile_tells_what_a_pool_knows_by_heart(tiny: Site) -> None:
+    rows = {row["measure"]: row for row in tiny.json("profile") if row["domain"] == "*"}
+    found = rows["overlap_with_training"]
+    assert 0 <= found["value"] <= 1
+    assert found["n"] == rows["documents"]["value"]
+    worst = tiny.json("profile", "--pool", "templated", "--explain", "--top", "3")
+    assert 0 < len(worst) <= 3
+    assert all(row["reasons"] for row in worst)

@@ -144,7 +144,7 @@ def write(model: Any, vocabulary: Vocabulary, folder: Path) -> None:
 
 
 def _hush() -> None:
-    """Keep transformers' bars and advice out of a run's output; padding needs no mask here, as it lies behind the text."""
+    """Keep transformers' bars and advice out of a run's output: padding lies behind the text and needs no mask here."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()
