@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from smc_dagster.corpora.docstrings import read
-from smc_dagster.study_sources import DocstringSource
+from smc_dagster.study.sources import DocstringSource
 
 PACKAGES = ["python", "numpy", "pandas", "networkx", "scipy", "scikit-learn"]
 EDITED, TEMPLATED, TEMPLATES = 0.1, 0.1, 50

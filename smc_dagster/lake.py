@@ -1,7 +1,7 @@
 """The lake: where every table lies, how it is written whole or not at all, and how it is read back.
 
 What belongs here: paths, atomic writes, the marker that says whose lake it is. What does not: what a table means
-(tables.py), what a file carries (fingerprints.py), or which fingerprint is due (lineage.py).
+(tables/), what a file carries (fingerprints.py), or which fingerprint is due (lineage.py).
 
 A table is `<root>/<table>/data.parquet`, or one `<root>/<table>/<column>=<slug>/data.parquet` a partition. A file
 goes to a temporary name beside its place and is renamed over it, so that a crash leaves the old table or the new

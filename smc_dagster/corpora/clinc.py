@@ -18,7 +18,7 @@ from smc_dagster.corpora.batches import Batch
 from smc_dagster.corpora.pieces import Piece, Wanted
 from smc_dagster.errors import CorpusError
 from smc_dagster.study import digest_of
-from smc_dagster.study_sources import OUT_OF_SCOPE, ClincSource
+from smc_dagster.study.sources import OUT_OF_SCOPE, ClincSource
 
 DOMAINS = "domains.json"
 OURS = {"train": "train", "val": "validation", "test": "test"}

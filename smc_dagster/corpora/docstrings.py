@@ -30,7 +30,7 @@ from smc_dagster.corpora.batches import Batch, Refusal, records, refusals
 from smc_dagster.corpora.paragraphs import first_paragraph
 from smc_dagster.errors import CorpusError
 from smc_dagster.study import digest_of
-from smc_dagster.study_sources import DocstringSource
+from smc_dagster.study.sources import DocstringSource
 
 STANDARD_LIBRARY = "python"
 BODY_SHARE = 1 / 3

@@ -24,7 +24,7 @@ from smc_dagster.corpora.pieces import Wanted
 from smc_dagster.corpora.unpacking import PACKED, archive, unpacked
 from smc_dagster.errors import CorpusError
 from smc_dagster.study import digest_of
-from smc_dagster.study_sources import FilesSource
+from smc_dagster.study.sources import FilesSource
 
 _CHUNK = 1 << 20
 

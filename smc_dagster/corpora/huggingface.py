@@ -21,7 +21,7 @@ from smc_dagster.corpora.delimited import missing_column
 from smc_dagster.corpora.pieces import Wanted
 from smc_dagster.errors import CorpusError
 from smc_dagster.study import digest_of
-from smc_dagster.study_sources import HuggingFaceSource
+from smc_dagster.study.sources import HuggingFaceSource
 
 OURS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation"}
 OURS |= {"test": "test"}

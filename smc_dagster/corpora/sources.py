@@ -15,7 +15,7 @@ from smc_dagster.corpora import clinc, docstrings, files, huggingface
 from smc_dagster.corpora.batches import Batch
 from smc_dagster.corpora.landing import Landed, finish, require_day
 from smc_dagster.study import Study, digest_of
-from smc_dagster.study_sources import FilesSource
+from smc_dagster.study.sources import FilesSource
 
 LANDING = "landing"
 

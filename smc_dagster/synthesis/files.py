@@ -22,7 +22,7 @@ from smc_dagster.corpora.batches import RECORD, REFUSED
 from smc_dagster.corpora.landing import Landed, finish, is_day
 from smc_dagster.errors import CorpusError, StudyError
 from smc_dagster.study import Corpus, Provenance, digest_of
-from smc_dagster.study_sources import Columns, FilesSource
+from smc_dagster.study.sources import Columns, FilesSource
 from smc_dagster.synthesis.contract import Made, Request
 from smc_dagster.synthesis.own_rows import Judge, made_of, part_conflicts
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from smc_dagster.study_language_model import LanguageModel
+from smc_dagster.study.language_model import LanguageModel
 from smc_dagster.synthesis.language_model.generations import make_generation
 from smc_dagster.synthesis.language_model.sample import Diversity, sample
 

@@ -13,7 +13,7 @@ from smc_dagster.corpora.batches import RECORD, Batch, Refusal, records, refusal
 from smc_dagster.corpora.contract import check, require_sound
 from smc_dagster.errors import CorpusError
 from smc_dagster.study import Corpus
-from smc_dagster.study_sources import DocstringSource
+from smc_dagster.study.sources import DocstringSource
 
 pytestmark = pytest.mark.unit
 

@@ -11,7 +11,7 @@ import pytest
 from smc_dagster.corpora import clinc, huggingface
 from smc_dagster.corpora.batches import Batch
 from smc_dagster.errors import CorpusError
-from smc_dagster.study_sources import ClincSource, Columns, HuggingFaceSource
+from smc_dagster.study.sources import ClincSource, Columns, HuggingFaceSource
 
 ROOT = Path(__file__).resolve().parents[2]
 CLINC = Path(os.environ.get("SMC_CLINC150") or ROOT.parent / "shared" / "data" / "clinc150")

@@ -10,7 +10,7 @@ import pytest
 from smc_dagster.corpora import docstrings
 from smc_dagster.corpora.paragraphs import first_paragraph
 from smc_dagster.errors import CorpusError
-from smc_dagster.study_sources import DocstringSource
+from smc_dagster.study.sources import DocstringSource
 
 pytestmark = pytest.mark.unit
 

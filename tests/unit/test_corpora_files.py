@@ -16,7 +16,7 @@ from docstring_text import docstrings
 from smc_dagster.corpora import blocks, files, pieces
 from smc_dagster.corpora.batches import Batch
 from smc_dagster.errors import CorpusError
-from smc_dagster.study_sources import Columns, FilesSource
+from smc_dagster.study.sources import Columns, FilesSource
 
 pytestmark = pytest.mark.unit
 

@@ -18,7 +18,7 @@ from smc_dagster.errors import CorpusError
 from smc_dagster.lake import Lake
 from smc_dagster.lineage import Lineage
 from smc_dagster.study import Study, load_study, shipped_studies
-from smc_dagster.study_sources import Columns, FilesSource
+from smc_dagster.study.sources import Columns, FilesSource
 from smc_dagster.tables import FAILED_QUARANTINE, QUARANTINE, RAW_DOCUMENTS, TableSpec
 
 pytestmark = pytest.mark.unit

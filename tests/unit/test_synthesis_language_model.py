@@ -13,7 +13,7 @@ import torch
 
 from smc_dagster.errors import ModelError, StudyError, WeightsError
 from smc_dagster.study import Study
-from smc_dagster.study_language_model import LanguageModel
+from smc_dagster.study.language_model import LanguageModel
 from smc_dagster.synthesis.language_model import batches, checkpoint, network, train
 from smc_dagster.synthesis.language_model.draw import ROWS, Wanted, draw
 from smc_dagster.synthesis.language_model.sample import Diversity, sample

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from smc_dagster.errors import LakeError
-from smc_dagster.study_language_model import LanguageModel
+from smc_dagster.study.language_model import LanguageModel
 from smc_dagster.synthesis.language_model import network
 from smc_dagster.synthesis.language_model.batches import sequences
 from smc_dagster.synthesis.language_model.sample import Diversity, sample

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from smc_dagster.errors import WeightsError
-from smc_dagster.study_language_model import SCRATCH, LanguageModel
+from smc_dagster.study.language_model import SCRATCH, LanguageModel
 from smc_dagster.synthesis.language_model import vocabulary as words
 from smc_dagster.synthesis.language_model.vocabulary import Vocabulary
 

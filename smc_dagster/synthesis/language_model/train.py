@@ -22,7 +22,7 @@ import numpy as np
 
 from smc_dagster.errors import ModelError
 from smc_dagster.hardware import cores, has_bfloat16, one_torch_thread
-from smc_dagster.study_language_model import LanguageModel
+from smc_dagster.study.language_model import LanguageModel
 from smc_dagster.synthesis.language_model import checkpoint
 from smc_dagster.synthesis.language_model.batches import IGNORED, Ints, order, padded, steps_of
 from smc_dagster.synthesis.language_model.checkpoint import State

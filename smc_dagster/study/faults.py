@@ -1,7 +1,7 @@
 """What is wrong with a study file, in words.
 
-What belongs here: turning pydantic's errors into key, value and what is allowed. What does not: the rules (study.py,
-study_sources.py).
+What belongs here: turning pydantic's errors into key, value and what is allowed. What does not: the rules (sections.py,
+model.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The section `language_model` of a study file.
 
-What belongs here: its keys and their ranges. What does not: the study that holds it (study.py), and the model itself
+What belongs here: its keys and their ranges. What does not: the study that holds it (model.py), and the model itself
 (synthesis/language_model/).
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from smc_dagster.study_sources import Model
+from smc_dagster.study.sources import Model
 
 SCRATCH = "scratch"
 

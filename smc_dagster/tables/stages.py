@@ -1,24 +1,14 @@
-"""The Arrow schema of every table in the lake: the contract between stages.
+"""The tables from raw documents to the metrics of arms, and the drift of pools.
 
-What belongs here: names, schemas and partition columns. What does not: reading or writing (lake.py).
-Dimensions: `level` columns are shares in 0-1 unless a comment says otherwise.
+What belongs here: schemas and partition columns of what the stages before the findings write. What does not: findings
+(findings.py). `share` columns are in 0-1 unless a comment says otherwise.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pyarrow as pa
 
-EMBEDDING_WIDTH = 384
-SPLITS = ("train", "validation", "test", "anchor_eval")
-# what generators, miners and mixtures may use, and what models are judged on
-TRAINING_SPLITS = ("train",)
-EVALUATION_SPLITS = ("test", "anchor_eval")
-# slices of the reality anchors; those that models are judged on are all but the first
-ANCHOR_TRAIN = "anchor_train"
-ANCHOR_EVAL_SLICES = ("rare", "atypical", "adversarial")
-ALL_DOMAINS = "*"
+from smc_dagster.tables.spec import EMBEDDING_WIDTH, TableSpec
 
 _DOCUMENT = [
     pa.field("doc_id", pa.string(), nullable=False),
@@ -30,22 +20,6 @@ _DOCUMENT = [
     pa.field("generator", pa.string()),
     pa.field("parent_doc_id", pa.string()),
 ]
-
-
-@dataclass(frozen=True)
-class TableSpec:
-    """A table: its name, its schema, and the column whose value names a partition (None: one file).
-
-    A table with `folder` is many Parquet files below a version folder, as DuckDB writes them, published by a pointer;
-    its rows lie in no fixed order there, and are read in that of the columns `order`.
-    """
-
-    name: str
-    schema: pa.Schema
-    partition: str | None = None
-    folder: bool = False
-    order: tuple[str, ...] = ()
-
 
 RAW_DOCUMENTS = TableSpec(
     "raw_documents",
@@ -273,135 +247,3 @@ DRIFT = TableSpec(
     pa.schema([("pool", pa.string()), ("column", pa.string()), ("method", pa.string()), ("score", pa.float64())]),
     "pool",
 )
-HEADLINE = TableSpec(
-    "headline",
-    # estimate, low, high: relative change for recall and confidence, absolute for ECE, a share for the onset
-    pa.schema(
-        [
-            ("measure", pa.string()),
-            ("claim", pa.string()),
-            ("claimed", pa.float64()),
-            ("estimate", pa.float64()),
-            ("low", pa.float64()),
-            ("high", pa.float64()),
-            ("p_value", pa.float64()),
-            ("p_holm", pa.float64()),
-            ("verdict", pa.string()),  # supported | contradicted | undecided
-            ("series", pa.string()),
-            ("share", pa.float64()),
-            ("n", pa.int64()),
-            ("replicates", pa.int32()),
-        ]
-    ),
-)
-COLLAPSE_ONSET = TableSpec(
-    "collapse_onset",
-    pa.schema(
-        [
-            ("series", pa.string()),
-            ("domain", pa.string()),
-            ("measure", pa.string()),
-            ("status", pa.string()),  # identified | smooth_decline | no_decline | insufficient_data
-            ("best_model", pa.string()),
-            ("knot", pa.float64()),  # null unless identified
-            ("low", pa.float64()),
-            ("high", pa.float64()),
-            ("note", pa.string()),
-        ]
-    ),
-)
-SAFE_SHARES = TableSpec(
-    "safe_shares",
-    pa.schema(
-        [
-            ("series", pa.string()),
-            ("domain", pa.string()),
-            ("status", pa.string()),  # measured | none_safe | insufficient_data
-            ("share", pa.float64()),  # largest share provably within the margin; null unless measured
-            ("margin", pa.float64()),
-            ("low", pa.float64()),  # lower bound of the change in tail recall at that share
-            ("n", pa.int64()),  # tail documents of the domain
-            ("note", pa.string()),
-        ]
-    ),
-)
-MITIGATION_EFFECTS = TableSpec(
-    "mitigation_effects",
-    # paired difference `series` minus `against`, at the same share
-    pa.schema(
-        [
-            ("contrast", pa.string()),
-            ("question", pa.string()),
-            ("series", pa.string()),
-            ("against", pa.string()),
-            ("share", pa.float64()),
-            ("measure", pa.string()),
-            ("estimate", pa.float64()),
-            ("low", pa.float64()),
-            ("high", pa.float64()),
-            ("p_value", pa.float64()),
-            ("p_holm", pa.float64()),
-            ("n", pa.int64()),
-        ]
-    ),
-)
-
-PROVENANCE_THRESHOLDS = TableSpec(
-    "provenance_thresholds",
-    # one row a threshold and series; counted: share (0-1) of an arm's rows at or above the threshold
-    pa.schema(
-        [
-            ("synthetic_from", pa.string()),
-            ("series", pa.string()),
-            ("share", pa.float64()),  # largest share asked
-            ("counted_base", pa.float64()),  # counted at the 0 % arm: rows of the real corpus that count
-            ("counted", pa.float64()),  # counted at the largest share
-            ("status", pa.string()),  # as collapse_onset, or not_counted
-            ("best_model", pa.string()),
-            ("knot", pa.float64()),  # a counted share
-            ("low", pa.float64()),
-            ("high", pa.float64()),
-            ("safe_share", pa.float64()),  # of all domains, as asked; null where none is proven
-            ("safe_counted", pa.float64()),  # the share that counts there
-            ("note", pa.string()),
-        ]
-    ),
-)
-
-STRICTNESS_TRADE = TableSpec(
-    "strictness_trade",
-    # what each strictness of a pool's filter costs and saves; shares are 0-1, of the synthetic rows of the mixtures
-    pa.schema(
-        [
-            ("pool", pa.string()),
-            ("strictness", pa.string()),
-            ("series", pa.string()),
-            ("share", pa.float64()),  # of the arms compared: the largest that all levels have
-            ("pool_rows", pa.int64()),
-            ("pool_left", pa.int64()),  # rows that the filter leaves to draw on
-            ("contaminated", pa.float64()),  # near-duplicates of evaluation text, or sharing a long run with it
-            ("templated", pa.float64()),  # rows in over-used skeletons
-            ("duplicated", pa.float64()),  # rows beyond the first of their near-duplicate cluster
-            ("coverage", pa.float64()),  # mode coverage of real training text by replicate 0, at n_coverage a side
-            ("n_coverage", pa.int64()),
-            ("tail_recall", pa.float64()),
-            ("change", pa.float64()),  # of tail recall against the mildest level; null for that level
-            ("low", pa.float64()),
-            ("high", pa.float64()),
-            ("n", pa.int64()),  # tail documents
-        ]
-    ),
-)
-
-TABLES = {
-    spec.name: spec
-    for spec in (
-        RAW_DOCUMENTS, QUARANTINE, FAILED_QUARANTINE, REAL_DOCUMENTS, REALITY_ANCHORS, SYNTHETIC_DOCUMENTS,
-        SYNTHETIC_QUARANTINE, SYNTHETIC_SCORES, SYNTHETIC_PROFILE, REAL_EMBEDDINGS, SYNTHETIC_EMBEDDINGS,
-        ANCHOR_EMBEDDINGS,
-        MIXTURE_DOCUMENTS, MIXTURE_COMPOSITION, TRAINING_CURVES, PREDICTIONS, ARM_METRICS, DRIFT, HEADLINE,
-        COLLAPSE_ONSET, SAFE_SHARES, MITIGATION_EFFECTS, POOL_OVERLAPS,
-        STRICTNESS_TRADE, PROVENANCE_THRESHOLDS,
-        GENERATOR_CURVES,
-    )
-}  # fmt: skip

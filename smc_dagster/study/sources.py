@@ -1,7 +1,7 @@
 """Where a study's documents come from, as its file says it.
 
 What belongs here: the pydantic models of `corpus.source` and of the columns of landed files, and the base of every
-section. What does not: reading a source (corpora/), the rest of a study (study.py).
+section. What does not: reading a source (corpora/), the rest of a study (sections.py, model.py).
 """
 
 from __future__ import annotations

@@ -1,0 +1,176 @@
+"""The sections of a study file, and what they may hold.
+
+What belongs here: the pydantic models below the top of the file. What does not: the study as a whole and the arms that
+follow from it (model.py), where documents come from (sources.py).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
+
+from smc_dagster.study.sources import Columns, Model, Source
+
+NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+
+
+class Provenance(StrEnum):
+    """How far a text is from a person's hand, in ascending order."""
+
+    human = "human"
+    edited = "edited"
+    rewritten = "rewritten"
+    templated = "templated"
+    generated = "generated"
+    recursive = "recursive"
+
+    @property
+    def grade(self) -> int:
+        """Position on the scale, 0 (human) to 5 (recursive)."""
+        return list(Provenance).index(self)
+
+
+class Composition(StrEnum):
+    """What happens to the real rows that a share of synthetic rows displaces."""
+
+    REPLACE = "replace"
+    DROP = "drop"
+
+
+class Strictness(StrEnum):
+    """Which row of the strictness seed filters a pool."""
+
+    off = "off"
+    weak = "weak"
+    medium = "medium"
+    strong = "strong"
+
+
+class Corpus(Model):
+    """Where documents come from and which of them count."""
+
+    source: Source
+    landing: Columns = Field(default=Columns(), description="columns of the files in the landing folder")
+    max_documents: int | None = Field(default=None, ge=100, description="uniform sample by hash of doc_id")
+    min_label_documents: int = Field(default=20, ge=5, description="labels with fewer documents are left out")
+    min_words: int = Field(default=3, ge=1)
+    max_characters: int = Field(default=600, ge=20, description="longer text goes to quarantine")
+    max_quarantine_share: float = Field(
+        default=0.2, ge=0, le=1, description="of rows, and of files; above, a day fails"
+    )
+
+    @field_validator("landing")
+    @classmethod
+    def _landed_files_have_a_domain(cls, landing: Columns) -> Columns:
+        if landing.domain is None:
+            raise ValueError("domain: name the column; the landing folder has no domain for all rows")
+        return landing
+
+
+class Split(Model):
+    """Shares of near-duplicate clusters held out; the rest is `train`."""
+
+    test: float = Field(default=0.2, gt=0, lt=1)
+    validation: float = Field(default=0.05, ge=0, lt=1)
+    anchor_eval: float = Field(default=0.2, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _leaves_train(self) -> Split:
+        if self.test + self.validation + self.anchor_eval > 0.8:
+            raise ValueError("test + validation + anchor_eval must leave at least 0.2 for training")
+        return self
+
+
+class Tail(Model):
+    """The rare labels: those with the fewest training documents that together hold at most `share` of them."""
+
+    share: float = Field(default=0.15, gt=0, lt=0.5)
+
+
+class Anchors(Model):
+    """Frozen real sets: to train on and to be judged on. Other settings need another version."""
+
+    version: Name = "v1"
+    neighbours: int = Field(default=5, ge=1, description="k of the distance that makes a document atypical")
+    atypical_quantile: float = Field(default=0.9, gt=0.5, lt=1)
+    train_share: float = Field(default=0.05, gt=0, le=0.5, description="of each domain's training documents")
+    adversarial: int = Field(default=5000, ge=1, description="most edited documents; no more than held-out ones")
+
+
+class Pool(Model):
+    """One synthetic corpus made one way."""
+
+    generator: str
+    settings: dict[str, bool | int | float | str | list[str] | dict[str, str | None]] = Field(default_factory=dict)
+    ratio: float = Field(default=0.7, gt=0, le=10, description="documents made per real training document")
+
+
+class Series(Model):
+    """One way of composing a mixture."""
+
+    name: Name
+    pool: str | None = None
+    composition: Composition = Composition.REPLACE
+    strictness: Strictness = Strictness.off
+    caps: bool = Field(default=True, description="obey the caps in force")
+
+    @model_validator(mode="after")
+    def _pool_fits_composition(self) -> Series:
+        if self.composition is Composition.DROP and self.pool is not None:
+            raise ValueError("composition `drop` takes no pool: the real rows leave and nothing comes")
+        if self.composition is not Composition.DROP and self.pool is None:
+            raise ValueError(f"composition `{self.composition.value}` needs a pool")
+        if self.composition is Composition.DROP and self.strictness is not Strictness.off:
+            raise ValueError("composition `drop` has no synthetic rows to filter: strictness must be `off`")
+        return self
+
+
+class Screening(Model):
+    """How duplicates, templates and contamination are found."""
+
+    jaccard: float = Field(default=0.8, gt=0, le=1, description="near-duplicate from this true Jaccard on")
+    contamination_floor: float = Field(
+        default=0.5, gt=0, le=1, description="smallest Jaccard with evaluation text kept"
+    )
+    run_words: int = Field(default=13, ge=5, description="a shared run of so many words is contamination")
+    coverage_neighbours: int = Field(default=5, ge=1, description="k of the mode-coverage index")
+    coverage_sample: int = Field(default=200, ge=20, description="documents a side and domain for coverage")
+
+    @property
+    def floor(self) -> float:
+        """Smallest Jaccard with evaluation text that is looked for: a near-duplicate is never below it."""
+        return min(self.contamination_floor, self.jaccard)
+
+
+class Training(Model):
+    """The fixed compute budget of every arm and replicate."""
+
+    encoder: str = Field(default="all-MiniLM-L6-v2", description="the locked weights, or a local folder")
+    max_tokens: int = Field(default=64, ge=8, le=512)
+    hidden: int = Field(default=256, ge=8, le=4096)
+    steps: int = Field(default=600, ge=1)
+    batch: int = Field(default=128, ge=1)
+    learning_rate: float = Field(default=1e-2, gt=0, le=1)
+    weight_decay: float = Field(default=0.1, ge=0, le=1)
+    warmup: float = Field(default=0.1, ge=0, lt=1, description="share of steps with a rising learning rate")
+
+
+class Evaluation(Model):
+    """How predictions become metrics."""
+
+    ece_bins: int = Field(default=15, ge=2, le=100)
+    null_draws: int = Field(default=200, ge=20, description="draws of the perfectly calibrated null band")
+
+
+class Findings(Model):
+    """How metrics become findings."""
+
+    bootstrap_draws: int = Field(default=2000, ge=100)
+    level: float = Field(default=0.95, gt=0.5, lt=1, description="coverage of every interval")
+    margin: float = Field(default=0.02, gt=0, lt=1, description="tail recall that a safe share may lose")
+    synthetic_from: list[Provenance] = Field(
+        default_factory=list, description="further grades from which on text counts as synthetic, drawn side by side"
+    )

@@ -1,0 +1,131 @@
+"""The tables of findings: one file each, drawn from all arms that are there.
+
+What belongs here: their schemas. What does not: how they are drawn (the package findings). `share` columns are in 0-1
+unless a comment says otherwise.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from smc_dagster.tables.spec import TableSpec
+
+HEADLINE = TableSpec(
+    "headline",
+    # estimate, low, high: relative change for recall and confidence, absolute for ECE, a share for the onset
+    pa.schema(
+        [
+            ("measure", pa.string()),
+            ("claim", pa.string()),
+            ("claimed", pa.float64()),
+            ("estimate", pa.float64()),
+            ("low", pa.float64()),
+            ("high", pa.float64()),
+            ("p_value", pa.float64()),
+            ("p_holm", pa.float64()),
+            ("verdict", pa.string()),  # supported | contradicted | undecided
+            ("series", pa.string()),
+            ("share", pa.float64()),
+            ("n", pa.int64()),
+            ("replicates", pa.int32()),
+        ]
+    ),
+)
+COLLAPSE_ONSET = TableSpec(
+    "collapse_onset",
+    pa.schema(
+        [
+            ("series", pa.string()),
+            ("domain", pa.string()),
+            ("measure", pa.string()),
+            ("status", pa.string()),  # identified | smooth_decline | no_decline | insufficient_data
+            ("best_model", pa.string()),
+            ("knot", pa.float64()),  # null unless identified
+            ("low", pa.float64()),
+            ("high", pa.float64()),
+            ("note", pa.string()),
+        ]
+    ),
+)
+SAFE_SHARES = TableSpec(
+    "safe_shares",
+    pa.schema(
+        [
+            ("series", pa.string()),
+            ("domain", pa.string()),
+            ("status", pa.string()),  # measured | none_safe | insufficient_data
+            ("share", pa.float64()),  # largest share provably within the margin; null unless measured
+            ("margin", pa.float64()),
+            ("low", pa.float64()),  # lower bound of the change in tail recall at that share
+            ("n", pa.int64()),  # tail documents of the domain
+            ("note", pa.string()),
+        ]
+    ),
+)
+MITIGATION_EFFECTS = TableSpec(
+    "mitigation_effects",
+    # paired difference `series` minus `against`, at the same share
+    pa.schema(
+        [
+            ("contrast", pa.string()),
+            ("question", pa.string()),
+            ("series", pa.string()),
+            ("against", pa.string()),
+            ("share", pa.float64()),
+            ("measure", pa.string()),
+            ("estimate", pa.float64()),
+            ("low", pa.float64()),
+            ("high", pa.float64()),
+            ("p_value", pa.float64()),
+            ("p_holm", pa.float64()),
+            ("n", pa.int64()),
+        ]
+    ),
+)
+
+PROVENANCE_THRESHOLDS = TableSpec(
+    "provenance_thresholds",
+    # one row a threshold and series; counted: share (0-1) of an arm's rows at or above the threshold
+    pa.schema(
+        [
+            ("synthetic_from", pa.string()),
+            ("series", pa.string()),
+            ("share", pa.float64()),  # largest share asked
+            ("counted_base", pa.float64()),  # counted at the 0 % arm: rows of the real corpus that count
+            ("counted", pa.float64()),  # counted at the largest share
+            ("status", pa.string()),  # as collapse_onset, or not_counted
+            ("best_model", pa.string()),
+            ("knot", pa.float64()),  # a counted share
+            ("low", pa.float64()),
+            ("high", pa.float64()),
+            ("safe_share", pa.float64()),  # of all domains, as asked; null where none is proven
+            ("safe_counted", pa.float64()),  # the share that counts there
+            ("note", pa.string()),
+        ]
+    ),
+)
+
+STRICTNESS_TRADE = TableSpec(
+    "strictness_trade",
+    # what each strictness of a pool's filter costs and saves; shares are 0-1, of the synthetic rows of the mixtures
+    pa.schema(
+        [
+            ("pool", pa.string()),
+            ("strictness", pa.string()),
+            ("series", pa.string()),
+            ("share", pa.float64()),  # of the arms compared: the largest that all levels have
+            ("pool_rows", pa.int64()),
+            ("pool_left", pa.int64()),  # rows that the filter leaves to draw on
+            ("contaminated", pa.float64()),  # near-duplicates of evaluation text, or sharing a long run with it
+            ("templated", pa.float64()),  # rows in over-used skeletons
+            ("duplicated", pa.float64()),  # rows beyond the first of their near-duplicate cluster
+            ("coverage", pa.float64()),  # mode coverage of real training text by replicate 0, at n_coverage a side
+            ("n_coverage", pa.int64()),
+            ("tail_recall", pa.float64()),
+            ("change", pa.float64()),  # of tail recall against the mildest level; null for that level
+            ("low", pa.float64()),
+            ("high", pa.float64()),
+            ("n", pa.int64()),  # tail documents
+        ]
+    ),
+)
