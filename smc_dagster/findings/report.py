@@ -1,7 +1,7 @@
 """The study's report: one HTML file that needs nothing else.
 
-What belongs here: gathering what the page shows. What does not: rows of tables (report_tables.py), drawing
-(plots.py), markup and style (report.html, report.css).
+What belongs here: gathering what the page shows, and the order of its sections. What does not: rows of tables
+(report_tables.py), drawing (plots.py), markup and style (the folder `page`, one file a section).
 
 Everything from the corpus or the study is escaped by the template. Plots are images inside the page, on a light
 ground of their own, so that they read the same in the dark.
@@ -10,7 +10,7 @@ ground of their own, so that they read the same in the dark.
 from __future__ import annotations
 
 import base64
-from importlib import resources
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -34,6 +34,39 @@ CAPTIONS = {
 }
 
 
+@dataclass(frozen=True)
+class Section:
+    """A section of the page.
+
+    Attributes:
+        name: its anchor, and its file in the folder `page`.
+        title: as the table of contents has it; empty for none.
+        needs: what of the context must not be empty for the section to be shown; empty for always.
+    """
+
+    name: str
+    title: str = ""
+    needs: str = ""
+
+
+SECTIONS = (
+    Section("asked"),
+    Section("claims", "Claims and verdicts"),
+    Section("curves", "What happens as the share grows"),
+    Section("onset", "Onset"),
+    Section("provenance", "By what counts as synthetic", "thresholds"),
+    Section("anchors", "Anchors", "anchors"),
+    Section("attribution", "What is due to what"),
+    Section("strictness", "The filter", "trade"),
+    Section("domains", "Domains"),
+    Section("calibration", "Calibration"),
+    Section("pools", "Pools"),
+    Section("mixtures", "Mixtures and budget"),
+    Section("caveats", "Caveats"),
+    Section("again", "Run it again"),
+)
+
+
 def render(study: Study, lake: Lake, findings: Findings, fingerprint: str) -> str:
     """The report as a string of HTML.
 
@@ -43,13 +76,18 @@ def render(study: Study, lake: Lake, findings: Findings, fingerprint: str) -> st
         findings: drawn or loaded.
         fingerprint: digest that the page is written under.
     """
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    here = resources.files("smc_dagster.findings")
-    style = here.joinpath("report.css").read_text(encoding="utf-8")
-    template = environment.from_string(here.joinpath("report.html").read_text(encoding="utf-8"))
-    return template.render(style=style, **_context(study, lake, findings, fingerprint))
+    environment = Environment(
+        loader=PackageLoader("smc_dagster.findings", "page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    context = _context(study, lake, findings, fingerprint)
+    sections = [one for one in SECTIONS if not one.needs or context[one.needs]]
+    return environment.get_template("page.html").render(sections=sections, **context)
 
 
 def _context(study: Study, lake: Lake, findings: Findings, fingerprint: str) -> dict[str, Any]:

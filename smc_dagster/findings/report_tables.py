@@ -1,7 +1,7 @@
 """Rows of the report's tables, ready to print.
 
-What belongs here: from tables of the lake to strings and marks. What does not: markup (report.html), escaping
-(jinja2 does it).
+What belongs here: from tables of the lake to strings and marks. What does not: markup (the folder `page`),
+escaping (jinja2 does it).
 """
 
 from __future__ import annotations
