@@ -56,6 +56,14 @@ def check(batch: Batch, corpus: Corpus) -> tuple[pa.Table, pa.Table]:
     return table.filter(pa.array(verdict == 0)), pa.concat_tables([batch.refused, _refuse(batch, verdict, broken)])
 
 
+def fit_texts(texts: pa.Array, corpus: Corpus) -> Flags:
+    """Whether each text, apart from white space around it, breaks no rule that the text of a row must keep."""
+    fit = np.ones(len(texts), np.bool_)
+    for _, _, fails in _text_rules({"text": pa.chunked_array([texts])}, corpus):
+        fit &= ~fails
+    return fit
+
+
 def _name_rules(columns: dict[str, pa.ChunkedArray], field: str) -> Iterator[Rule]:
     """Rules of a field that is a name, judged once for each name there is."""
     given = columns[field]

@@ -63,6 +63,17 @@ class Request:
     corpus: Corpus | None = None
     synthetic_from: Provenance = Provenance.edited
 
+    @property
+    def limits(self) -> Corpus:
+        """The study's limits on a document, for a generator that takes text from outside.
+
+        Raises:
+            ValueError: the request was made without them.
+        """
+        if self.corpus is None:
+            raise ValueError("text from outside is held to the study's limits: make the request with `corpus=`")
+        return self.corpus
+
 
 @dataclass(frozen=True)
 class Made:

@@ -15,13 +15,15 @@ import math
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from smc_dagster import progress
+from smc_dagster.corpora.contract import fit_texts
 from smc_dagster.corpora.text import normalise
 from smc_dagster.errors import CorpusError
-from smc_dagster.study import Corpus, Provenance
+from smc_dagster.study import Provenance
 from smc_dagster.synthesis.chat import prompts
 from smc_dagster.synthesis.chat.answers import texts_in
 from smc_dagster.synthesis.chat.asking import Asker, BudgetSpentError, Server
@@ -195,11 +197,6 @@ class _Run:
 
     def _fit(self, answer: str) -> list[str]:
         """The texts of an answer that keep the contract and copy no training text."""
-        limits = self.request.corpus
-        return [text for text in texts_in(answer) if _keeps(text, limits) and normalise(text) not in self.seen]
-
-
-def _keeps(text: str, limits: Corpus | None) -> bool:
-    if "\0" in text or (not text.isprintable() and any(0xD800 <= ord(one) <= 0xDFFF for one in text)):
-        return False
-    return limits is None or (len(text) <= limits.max_characters and len(text.split()) >= limits.min_words)
+        texts = texts_in(answer)
+        fit = fit_texts(pa.array(texts, pa.string()), self.request.limits).tolist()
+        return [text for text, good in zip(texts, fit, strict=True) if good and normalise(text) not in self.seen]

@@ -91,9 +91,7 @@ class Files:
             CorpusError: no files, a file that cannot be opened, or more rows or files refused than the study allows.
         """
         settings: FilesSettings = request.settings
-        corpus = request.corpus
-        if corpus is None:
-            raise ValueError("a request for files needs the study's limits on documents")
+        corpus = request.limits
         judge = Judge(request.train, corpus, settings.domain_told, settings.provenance, request.synthetic_from)
         kept: list[pa.Table] = [RECORD.empty_table()]
         refused: list[pa.Table] = [REFUSED.empty_table()]

@@ -6,11 +6,12 @@ import json
 import re
 from collections import Counter
 
+import pyarrow as pa
 import pytest
 from docstring_text import docstrings
 
 from smc_dagster.corpora.batches import RECORD, Batch, Refusal, records, refusals
-from smc_dagster.corpora.contract import check, require_sound
+from smc_dagster.corpora.contract import check, fit_texts, require_sound
 from smc_dagster.errors import CorpusError
 from smc_dagster.study import Corpus
 from smc_dagster.study.sources import DocstringSource
@@ -55,6 +56,14 @@ def test_each_rule(row: tuple[str | None, str | None, str | None], field: str, r
     assert (refused["file"], refused["line"]) == ("f.jsonl", 2)
     assert (refused["field"], refused["reason"]) == (field, reason)
     assert json.loads(refused["row"]) == dict(zip(("domain", "label", "text"), row, strict=True))
+
+
+def test_texts_of_their_own_are_held_to_the_rules_of_a_row() -> None:
+    texts = ["Three words here", "two words", "", "   ", "Three words " + "é" * 49, "Three\0 words here", " a b c "]
+    good, _ = check(batch([("d", "a", text) for text in texts]), CORPUS)
+    fit = fit_texts(pa.array(texts), CORPUS)
+    assert [line for line, one in enumerate(fit.tolist(), 1) if one] == good["line"].to_pylist() == [1, 7]
+    assert fit_texts(pa.array([], pa.string()), CORPUS).tolist() == []
 
 
 def test_rows_in_are_rows_out_and_fields_are_trimmed() -> None:

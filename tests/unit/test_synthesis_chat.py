@@ -26,6 +26,7 @@ pytestmark = pytest.mark.unit
         ('["one text", "two \\"texts\\"", "thr', ["one text", 'two "texts"']),
         ('```json\n[\n  "one text",\n  "two', ["one text"]),
         ('["one text", 5, "two"]', ["one text"]),
+        ('["half \\ud83d of a pair", "a whole \\ud83d\\ude00 one"]', ["a whole \U0001f600 one"]),
         # no list of strings: lines, as they are
         ('["unclosed', ['["unclosed']),
         ("[1, 2]", ["[1, 2]"]),

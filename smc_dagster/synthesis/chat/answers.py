@@ -15,6 +15,7 @@ _BULLET = re.compile(r"^\s*(?:(?:\(?\d{1,3}[.):]|[-*•–])\s+|(?:text|example|
 _OPENING = re.compile(r"^\s*(?:```[\w-]*\s*)?\[", re.MULTILINE)
 _QUOTED = re.compile(r'\s*"')
 _COMMA = re.compile(r"\s*,")
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 _QUOTES = {('"', '"'), ("'", "'"), ("“", "”"), ("«", "»"), ("`", "`")}
 
 
@@ -23,13 +24,14 @@ def texts_in(answer: str) -> list[str]:
 
     Of a list that breaks off, as it does where an answer reaches the most tokens, the whole strings are taken.
 
-    Bullets, numbers, code fences and quotes around a text are taken off, and runs of white space become one blank.
+    Bullets, numbers, code fences and quotes around a text are taken off, and runs of white space become one blank. A
+    string with half a surrogate pair, which JSON can spell, is no text and is left out.
     """
     found = _json_list(answer)
     if found is None:
         found = _broken_list(answer)
     lines = [line for line in answer.splitlines() if not _FENCE.match(line)] if found is None else found
-    return [text for text in (_plain(line) for line in lines) if text]
+    return [text for text in (_plain(line) for line in lines) if text and not _HALF_PAIR.search(text)]
 
 
 def _json_list(answer: str) -> list[str] | None:
