@@ -14,6 +14,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from smc_dagster.corpora.wording import CONTRACTIONS, Wordings
+
 Stream = np.random.Generator
 Edit = Callable[[str, Stream], str]
 
@@ -42,9 +44,8 @@ _FORMAL_OPENERS = ("I should be grateful for the following:", "For the record:",
 _CASUAL_OPENERS = ("hey so", "ok quick one:", "lol,", "yo,", "right,")
 # formal and casual wording of the same; none of it names a topic
 _REGISTERS = (
-    ("do not", "don't"), ("does not", "doesn't"), ("did not", "didn't"), ("is not", "isn't"), ("are not", "aren't"),
-    ("was not", "wasn't"), ("cannot", "can't"), ("will not", "won't"), ("would not", "wouldn't"), ("it is", "it's"),
-    ("that is", "that's"), ("what is", "what's"), ("I am", "i'm"), ("I have", "i've"), ("I would", "i'd"),
+    *CONTRACTIONS,
+    ("was not", "wasn't"), ("would not", "wouldn't"), ("I am", "i'm"), ("I have", "i've"), ("I would", "i'd"),
     ("want to", "wanna"), ("going to", "gonna"), ("got to", "gotta"), ("because", "cuz"), ("please", "pls"),
     ("thank you", "thx"), ("though", "tho"), ("therefore", "so"), ("however", "but"), ("perhaps", "maybe"),
     ("approximately", "roughly"), ("regarding", "about"), ("in order to", "to"), ("let me", "lemme"),
@@ -52,16 +53,9 @@ _REGISTERS = (
 )  # fmt: skip
 
 
-def _swapper(pairs: tuple[tuple[str, str], ...]) -> Callable[[str], str]:
-    of = {old.lower(): new for old, new in pairs}
-    longest_first = sorted(of, key=lambda one: (-len(one), one))
-    found = re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, longest_first)) + r")(?!\w)", re.IGNORECASE)
-    return lambda text: found.sub(lambda hit: of[hit.group().lower()], text)
-
-
-_TO_CASUAL = _swapper(_REGISTERS)
+_TO_CASUAL = Wordings(_REGISTERS)
 # single letters and marks stay: too much else is written so
-_TO_FORMAL = _swapper(tuple((casual, formal) for formal, casual in _REGISTERS if "'" in casual or len(casual) > 3))
+_TO_FORMAL = Wordings((casual, formal) for formal, casual in _REGISTERS if "'" in casual or len(casual) > 3)
 
 
 def misspell(word: str, stream: Stream) -> str:
@@ -132,8 +126,8 @@ def noise(text: str, stream: Stream) -> str:
 def register(text: str, stream: Stream) -> str:
     """Formal wording turned casual under a formal opening, or casual wording turned formal under a casual one."""
     if stream.integers(2):
-        return f"{_pick(_FORMAL_OPENERS, stream)} {_TO_CASUAL(text)}"
-    return f"{_pick(_CASUAL_OPENERS, stream)} {_TO_FORMAL(text)}"
+        return f"{_pick(_FORMAL_OPENERS, stream)} {_TO_CASUAL.swapped(text)}"
+    return f"{_pick(_CASUAL_OPENERS, stream)} {_TO_FORMAL.swapped(text)}"
 
 
 EDITS: dict[str, Edit] = {

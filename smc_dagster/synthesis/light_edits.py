@@ -11,13 +11,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from smc_dagster.corpora.wording import CONTRACTIONS, Wordings, both_ways
+
 Edit = Callable[[str, np.random.Generator], str]
 
 # each is used in both directions
 _CONTRACTIONS = [
-    ("do not", "don't"), ("does not", "doesn't"), ("is not", "isn't"), ("are not", "aren't"), ("cannot", "can't"),
-    ("will not", "won't"), ("should not", "shouldn't"), ("did not", "didn't"), ("I am", "I'm"), ("I have", "I've"),
-    ("it is", "it's"), ("that is", "that's"), ("what is", "what's"), ("I would", "I'd"), ("you are", "you're"),
+    *CONTRACTIONS,
+    ("should not", "shouldn't"), ("I am", "I'm"), ("I have", "I've"), ("I would", "I'd"), ("you are", "you're"),
 ]  # fmt: skip
 _SPELLINGS = [
     ("color", "colour"), ("behavior", "behaviour"), ("center", "centre"), ("normalize", "normalise"),
@@ -40,26 +41,17 @@ _SENTENCES = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 _END = re.compile(r"[.!?]+$")
 
 
-def _table(pairs: list[tuple[str, str]]) -> tuple[re.Pattern[str], dict[str, str]]:
-    swaps = {}
-    for one, other in pairs:
-        swaps[one.lower()], swaps[other.lower()] = other, one
-    words = sorted(swaps, key=lambda word: (-len(word), word))
-    return re.compile(rf"\b({'|'.join(map(re.escape, words))})\b", re.IGNORECASE), swaps
-
-
 def _swapper(pairs: list[tuple[str, str]]) -> Edit:
-    pattern, swaps = _table(pairs)
+    wordings = Wordings(both_ways(pairs))
 
     def edit(text: str, random: np.random.Generator) -> str:
-        found = list(pattern.finditer(text))
+        found = wordings.found(text)
         if not found:
             return text
-        one = found[int(random.integers(len(found)))]
-        new = swaps[one.group().lower()]
-        if one.group()[0].isupper():
+        start, end, new = found[int(random.integers(len(found)))]
+        if text[start].isupper():
             new = new[0].upper() + new[1:]
-        return text[: one.start()] + new + text[one.end() :]
+        return text[:start] + new + text[end:]
 
     return edit
 
