@@ -4,6 +4,7 @@ What belongs here: when jobs run. What does not: what they do.
 """
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -13,6 +14,10 @@ from smc_dagster.defs.corpora import landing_of
 from smc_dagster.defs.jobs import INGEST, POOLS
 from smc_dagster.defs.partitions import DAYS
 from smc_dagster.study import Study, digest_of
+
+Digests = dict[str, str]
+# partitions to run, each with the state that asks for it, and partitions to add before
+Asked = tuple[Digests, list[dg.AddDynamicPartitionsRequest]]
 
 
 def schedules() -> list[dg.ScheduleDefinition]:
@@ -36,50 +41,72 @@ def schedules() -> list[dg.ScheduleDefinition]:
 def sensors(study: Study) -> list[dg.SensorDefinition]:
     """The landing folder, and findings that follow."""
 
-    @dg.sensor(
-        job_name=INGEST,
-        minimum_interval_seconds=30,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Ingests a day when files arrive in the landing folder, below real/<day>/.",
-    )
-    def landing_folder(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        now, changed, reason = _news(study, Landed.real, context.cursor)
-        if not changed:
-            return dg.SkipReason(reason)
-        return dg.SensorResult(
-            dynamic_partitions_requests=[DAYS.build_add_request(changed)],
-            run_requests=[dg.RunRequest(run_key=f"{day}:{now[day]}", partition_key=day) for day in changed],
-            cursor=json.dumps(now),
-        )
-
     pools = [name for name, pool in study.pools.items() if pool.generator == "files"]
 
-    @dg.sensor(
-        job_name=POOLS,
-        minimum_interval_seconds=30,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Makes the pools that are files when files arrive in the landing folder, below synthetic/<day>/.",
-    )
-    def synthetic_landing_folder(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        now, changed, reason = _news(study, Landed.synthetic, context.cursor)
-        if not changed:
-            return dg.SkipReason(reason)
-        state = digest_of(now)
-        return dg.SensorResult(
-            run_requests=[dg.RunRequest(run_key=f"{pool}:{state}", partition_key=pool) for pool in pools],
-            cursor=json.dumps(now),
-        )
+    def days(now: Digests, changed: list[str]) -> Asked:
+        return {day: now[day] for day in changed}, [DAYS.build_add_request(changed)]
 
+    def files_pools(now: Digests, changed: list[str]) -> Asked:
+        return dict.fromkeys(pools, digest_of(now)), []
+
+    landed = _landing_sensor(
+        study,
+        Landed.real,
+        "landing_folder",
+        INGEST,
+        "Ingests a day when files arrive in the landing folder, below real/<day>/.",
+        days,
+    )
+    landed_synthetic = _landing_sensor(
+        study,
+        Landed.synthetic,
+        "synthetic_landing_folder",
+        POOLS,
+        "Makes the pools that are files when files arrive in the landing folder, below synthetic/<day>/.",
+        files_pools,
+    )
     follow = dg.AutomationConditionSensorDefinition(
         "findings_follow",
         target=dg.AssetSelection.groups("findings"),
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Draws the findings again when an arm was measured again.",
     )
-    return [landing_folder, *([synthetic_landing_folder] if pools else []), follow]
+    return [landed, *([landed_synthetic] if pools else []), follow]
 
 
-def _news(study: Study, kind: Landed, cursor: str | None) -> tuple[dict[str, str], list[str], str]:
+def _landing_sensor(
+    study: Study,
+    kind: Landed,
+    name: str,
+    job: str,
+    description: str,
+    ask: Callable[[Digests, list[str]], Asked],
+) -> dg.SensorDefinition:
+    """A sensor of one side of the landing folder; `ask` says what is due, given all digests and the changed days."""
+
+    @dg.sensor(
+        name=name,
+        job_name=job,
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=description,
+    )
+    def landing(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        now, changed, reason = _news(study, kind, context.cursor)
+        if not changed:
+            return dg.SkipReason(reason)
+        due, added = ask(now, changed)
+        return dg.SensorResult(
+            dynamic_partitions_requests=added,
+            # what is in the folder is part of the key, so that the daemon does not take a run for one that was
+            run_requests=[dg.RunRequest(run_key=f"{key}:{state}", partition_key=key) for key, state in due.items()],
+            cursor=json.dumps(now),
+        )
+
+    return landing
+
+
+def _news(study: Study, kind: Landed, cursor: str | None) -> tuple[Digests, list[str], str]:
     """Digest by day of what has been seen and what is there, the days that changed, and what to say if none did."""
     landing = landing_of(study)
     try:
