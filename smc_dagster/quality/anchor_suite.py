@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from smc_dagster.corpora.edits import EDITS
 from smc_dagster.quality import groups
-from smc_dagster.quality.checks import Check, Context, Frames, Suite, between
+from smc_dagster.quality.checks import HAS_ROWS, Check, Context, Frames, Suite, between
 from smc_dagster.tables import ANCHOR_EVAL_SLICES, ANCHOR_TRAIN, TRAINING_SPLITS
 
 SLICES = (ANCHOR_TRAIN, *ANCHOR_EVAL_SLICES)
@@ -26,6 +26,8 @@ def _frames(table: pa.Table, context: Context) -> Frames:
     split = pc.take(real.column("split"), pc.index_in(table.column("doc_id"), real.column("doc_id").combine_chunks()))
     parent = pc.index_in(table.column("parent_doc_id"), real.column("doc_id").combine_chunks(), skip_nulls=True)
     parent_split = pc.take(real.column("split"), parent)
+    # a document that has left the corpus since is in no split
+    trained = groups.within(split, TRAINING_SPLITS)
     is_edit = groups.within(table.column("slice"), ("adversarial",))
     to_train = groups.within(table.column("slice"), (ANCHOR_TRAIN,))
     distance = groups.numbers(table.column("distance"))
@@ -37,26 +39,17 @@ def _frames(table: pa.Table, context: Context) -> Frames:
         "edit_told": is_edit != groups.within(table.column("edit"), tuple(sorted(EDITS))),
         "parent_told": is_edit != groups.bools(pc.is_valid(table.column("parent_doc_id"))),
         "edited_only": is_edit & groups.within(table.column("doc_id"), real.column("doc_id")),
-        # a document that has left the corpus since is in no split
         "parent_held_out": is_edit & groups.bools(pc.not_equal(parent_split, "anchor_eval")),
-        "differs": is_edit & groups.bools(pc.equal(table.column("text"), _texts(real, parent))),
-        "held_out": ~is_edit & ~to_train & groups.bools(pc.is_in(split, value_set=pa.array(TRAINING_SPLITS))),
-        "trainable": to_train & groups.bools(pc.invert(pc.is_in(split, value_set=pa.array(TRAINING_SPLITS)))),
+        "differs": is_edit & groups.bools(pc.equal(table.column("text"), pc.take(real.column("text"), parent))),
+        "held_out": ~is_edit & ~to_train & trained,
+        "trainable": to_train & ~trained & groups.bools(pc.is_valid(split)),
         "far": ~is_edit & ~((distance >= 0) & (distance <= 2)),
     }.items():
         rows = rows.append_column(name, pa.array(~np.asarray(broken, dtype=bool)))
-    slices = pa.table({"slice": SLICES, "rows": [_count(table, "slice", one) for one in SLICES]})
-    edits = pa.table({"edit": sorted(EDITS), "rows": [_count(table, "edit", one) for one in sorted(EDITS)]})
+    slices = groups.counted(table.column("slice"), "slice", SLICES)
+    edits = groups.counted(table.column("edit"), "edit", sorted(EDITS))
     versions = pa.table({"versions": [pc.count_distinct(table.column("version")).as_py()]})
     return {"rows": rows, "slices": slices, "edits": edits, "versions": versions, "table": groups.size(table)}
-
-
-def _count(table: pa.Table, column: str, value: str) -> int:
-    return int(pc.sum(pc.equal(table.column(column), value)).as_py() or 0)
-
-
-def _texts(real: pa.Table, places: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.take(real.column("text"), places)
 
 
 ANCHOR_SUITE = Suite(
@@ -64,7 +57,7 @@ ANCHOR_SUITE = Suite(
     frames=_frames,
     shown={"rows": SHOWN, "slices": ("slice",), "edits": ("edit",), "versions": (), "table": ()},
     checks=(
-        Check("has_rows", "critical", "There is at least one row.", "table", "rows", **between(1)),
+        HAS_ROWS,
         Check("one_version", "critical", "All rows are of one version.", "versions", "versions", **between(1, 1)),
         Check("fields_present", "critical", f"No field of {', '.join(REQUIRED)} is null or empty.", "rows", "whole"),
         Check("row_unique", "critical", "A document is once in a slice.", "rows", "alone"),

@@ -183,3 +183,13 @@ HEX_ID: dict[str, Any] = {
     "expectation": "ExpectColumnValuesToMatchRegex",
     "arguments": lambda context: {"regex": r"^[0-9a-f]{32}\Z"},
 }
+# `table` is the frame of `groups.size`, `arms` that of `groups.replicates`
+HAS_ROWS = Check("has_rows", "critical", "There is at least one row.", "table", "rows", **between(1))
+REPLICATES_COMPLETE = Check(
+    "replicates_complete",
+    "critical",
+    "Every arm has all replicates of the study.",
+    "arms",
+    "replicates",
+    arguments=lambda context: {"value_set": [context.replicates]},
+)

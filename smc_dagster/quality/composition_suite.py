@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from smc_dagster.quality import groups
-from smc_dagster.quality.checks import Check, Context, Frames, Suite, between
+from smc_dagster.quality.checks import HAS_ROWS, REPLICATES_COMPLETE, Check, Context, Frames, Suite, between
 from smc_dagster.study import Composition
 
 REQUIRED = (
@@ -82,7 +82,7 @@ COMPOSITION_SUITE = Suite(
         "table": (),
     },
     checks=(
-        Check("has_rows", "critical", "There is at least one row.", "table", "rows", **between(1)),
+        HAS_ROWS,
         Check("fields_present", "critical", f"No field of {', '.join(REQUIRED)} is null or empty.", "rows", "whole"),
         Check("one_row_a_cell", "critical", "An arm, replicate and domain has one row.", "rows", "cell_alone"),
         Check(
@@ -141,14 +141,6 @@ COMPOSITION_SUITE = Suite(
             "missing",
             **between(high=0),
         ),
-        Check(
-            "replicates_complete",
-            "critical",
-            "Every arm has all replicates of the study.",
-            "arms",
-            "replicates",
-            "ExpectColumnValuesToBeInSet",
-            lambda context: {"value_set": [context.replicates]},
-        ),
+        REPLICATES_COMPLETE,
     ),
 )

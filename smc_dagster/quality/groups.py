@@ -99,6 +99,12 @@ def size(table: pa.Table) -> pa.Table:
     return pa.table({"rows": [table.num_rows]})
 
 
+def counted(column: pa.ChunkedArray, name: str, values: Sequence[str]) -> pa.Table:
+    """One row a value: how many rows of the column hold it; the columns are `name` and `rows`."""
+    held = [int(within(column, [one]).sum()) for one in values]
+    return pa.table({name: pa.array(values, pa.string()), "rows": pa.array(held, pa.int64())})
+
+
 def distinct(table: pa.Table, columns: Sequence[str]) -> pa.Table:
     """The different values of the columns together, without those that hold a null."""
     return table.select(list(columns)).drop_null().group_by(list(columns)).aggregate([])

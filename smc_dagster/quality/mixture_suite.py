@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from smc_dagster.quality import groups
-from smc_dagster.quality.checks import Check, Context, Frames, Suite, between
+from smc_dagster.quality.checks import HAS_ROWS, REPLICATES_COMPLETE, Check, Context, Frames, Suite
 
 REQUIRED = ("arm", "replicate", "doc_id", "domain", "label", "provenance", "slot", "weight")
 SHOWN = ("arm", "replicate", "domain", "slot", "doc_id", "label", "provenance")
@@ -47,7 +47,7 @@ MIXTURE_SUITE = Suite(
     frames=_frames,
     shown={"rows": SHOWN, "arms": ("arm",), "table": ()},
     checks=(
-        Check("has_rows", "critical", "There is at least one row.", "table", "rows", **between(1)),
+        HAS_ROWS,
         Check("fields_present", "critical", f"No field of {', '.join(REQUIRED)} is null or empty.", "rows", "whole"),
         Check("doc_id_unique", "critical", "A document is at most once in a replicate of an arm.", "rows", "id_alone"),
         Check("slot_unique", "critical", "A slot of a domain holds one row.", "rows", "slot_alone"),
@@ -65,14 +65,6 @@ MIXTURE_SUITE = Suite(
         Check(
             "real_rows_known", "critical", "A row below the synthetic grades is a real document.", "rows", "known_real"
         ),
-        Check(
-            "replicates_complete",
-            "critical",
-            "Every arm has all replicates of the study.",
-            "arms",
-            "replicates",
-            "ExpectColumnValuesToBeInSet",
-            lambda context: {"value_set": [context.replicates]},
-        ),
+        REPLICATES_COMPLETE,
     ),
 )

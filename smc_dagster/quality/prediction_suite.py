@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from smc_dagster.quality import groups
-from smc_dagster.quality.checks import Check, Context, Frames, Suite, between
+from smc_dagster.quality.checks import HAS_ROWS, REPLICATES_COMPLETE, Check, Context, Frames, Suite, between
 from smc_dagster.tables import ANCHOR_EVAL_SLICES
 
 REQUIRED = (
@@ -124,7 +124,7 @@ PREDICTION_SUITE = Suite(
         "table": (),
     },
     checks=(
-        Check("has_rows", "critical", "There is at least one row.", "table", "rows", **between(1)),
+        HAS_ROWS,
         Check(
             "fields_present", "critical", f"No field of {', '.join(REQUIRED)} is null, NaN or empty.", "rows", "whole"
         ),
@@ -193,15 +193,7 @@ PREDICTION_SUITE = Suite(
             "missing",
             **between(high=0),
         ),
-        Check(
-            "replicates_complete",
-            "critical",
-            "Every arm has all replicates of the study.",
-            "arms",
-            "replicates",
-            "ExpectColumnValuesToBeInSet",
-            lambda context: {"value_set": [context.replicates]},
-        ),
+        REPLICATES_COMPLETE,
         Check(
             "predictions_vary",
             "warning",

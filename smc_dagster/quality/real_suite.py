@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from smc_dagster.quality import groups
-from smc_dagster.quality.checks import HEX_ID, UNIQUE, Check, Context, Frames, Suite, between, one_of
+from smc_dagster.quality.checks import HAS_ROWS, HEX_ID, UNIQUE, Check, Context, Frames, Suite, between, one_of
 from smc_dagster.study import Provenance
 from smc_dagster.tables import ANCHOR_EVAL_SLICES, SPLITS, TRAINING_SPLITS
 
@@ -35,14 +35,7 @@ def _frames(table: pa.Table, context: Context) -> Frames:
         "clusters": clusters.filter(pc.is_valid(clusters.column("cluster_id"))),
         "domains": _train_counts(table, "domain"),
         "labels": labels,
-        "splits": pa.table(
-            {
-                "split": pa.array(NEEDED_SPLITS),
-                "documents": pa.array(
-                    [int(groups.within(table.column("split"), [one]).sum()) for one in NEEDED_SPLITS]
-                ),
-            }
-        ),
+        "splits": groups.counted(table.column("split"), "split", NEEDED_SPLITS),
         "corpus": _corpus(table, labels),
         "table": groups.size(table),
     }
@@ -126,7 +119,7 @@ REAL_SUITE = Suite(
         "table": (),
     },
     checks=(
-        Check("has_rows", "critical", "There is at least one document.", "table", "rows", **between(1)),
+        HAS_ROWS,
         Check(
             "fields_present", "critical", f"No field of {', '.join(REQUIRED)} is null or empty.", "documents", "whole"
         ),
@@ -172,7 +165,7 @@ REAL_SUITE = Suite(
             "critical",
             "train, test and anchor_eval hold documents.",
             "splits",
-            "documents",
+            "rows",
             **between(1),
         ),
         Check(

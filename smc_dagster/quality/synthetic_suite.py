@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from smc_dagster.quality import groups
-from smc_dagster.quality.checks import HEX_ID, Check, Context, Frames, Suite, between, one_of
+from smc_dagster.quality.checks import HAS_ROWS, HEX_ID, Check, Context, Frames, Suite, between, one_of
 from smc_dagster.study import Provenance
 
 REQUIRED = ("doc_id", "domain", "label", "provenance", "source", "generator", "pool")
@@ -72,7 +72,7 @@ SYNTHETIC_SUITE = Suite(
         "table": (),
     },
     checks=(
-        Check("has_rows", "critical", "There is at least one document.", "table", "rows", **between(1)),
+        HAS_ROWS,
         Check(
             "fields_present", "critical", f"No field of {', '.join(REQUIRED)} is null or empty.", "documents", "whole"
         ),

@@ -69,6 +69,12 @@ def test_many_wide_columns_do_not_overflow_the_key() -> None:
     assert (~groups.alone(twice, list(columns))).nonzero()[0].tolist() == [0, rows]
 
 
+def test_counted_has_a_row_for_a_value_that_no_row_holds() -> None:
+    column = pa.chunked_array([["a", "b"], [None, "a"]])
+    found = groups.counted(column, "slice", ("b", "c", "a"))
+    assert found.to_pylist() == [{"slice": "b", "rows": 1}, {"slice": "c", "rows": 0}, {"slice": "a", "rows": 2}]
+
+
 def test_present_refuses_null_nan_and_empty() -> None:
     table = pa.table(
         {
