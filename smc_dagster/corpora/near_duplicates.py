@@ -9,13 +9,15 @@ at .8 (1 - (1 - .8^5)^12 = .9915).
 
 No bucket is capped. One of up to 12 texts is compared all with all. A larger one is compared with its first member
 (star edges, n comparisons); those that joined it are settled, and the first of the others is the next centre, which
-is compared with every member of the bucket outside its cluster, until none is left. A template of n texts so costs n
-comparisons, not n squared, and a bucket of c clusters c n.
+is compared with every member of the bucket outside its cluster. A template of n texts so costs n comparisons, not n
+squared. Where a centre settles next to none - a template whose slots differ too much for most pairs - all that are
+left are compared with the whole bucket at once, by how they differ from what most of it shares (`Comparison.close`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +39,8 @@ from smc_dagster.corpora.shingles import (
 
 KINDS: tuple[Kind, ...] = ("chars", "words")
 _SMALL = 12
+# a bucket goes on with star edges while each centre settles so much of what is left
+_PROGRESS = 0.05
 _PAIRS = 2_000_000
 _BLOCK = 1 << 17
 
@@ -177,37 +181,81 @@ def _all_pairs(bucket: Ints, member: Ints) -> tuple[Ints, Ints]:
 
 
 def _settle(within: Comparison, jaccard: float, component: Ints, bucket: Ints, member: Ints) -> Ints:
-    """Join the members of large buckets by star edges, one centre after the other until no member is left.
+    """Join the members of large buckets: by star edges while these settle many, then what is left with all at once.
 
-    A centre is settled by its round, so the rounds end; a bucket of n texts in c clusters costs about c n comparisons.
+    A centre is settled by its round, so the rounds end.
     """
     live = np.ones(len(bucket), bool)
+    slow_bucket, slow_member, slow_live = [], [], []
     while live.any():
         # buckets that are done leave, so that a round costs what is still to be compared
         bucket = np.unique(bucket, return_inverse=True)[1]
-        left = (np.bincount(bucket[live], minlength=int(bucket[-1]) + 1) > 0)[bucket]
-        bucket, member, live = bucket[left], member[left], live[left]
+        before = np.bincount(bucket[live], minlength=int(bucket[-1]) + 1)
         rows = np.flatnonzero(live)
         first = rows[np.concatenate([[True], bucket[rows[1:]] != bucket[rows[:-1]]])]
-        centre = np.zeros(int(bucket[-1]) + 1, np.int64)
+        centre = np.zeros(len(before), np.int64)
         centre[bucket[first]] = member[first]
         mine = centre[bucket]
         apart = component[mine] != component[member]
         pairs = _distinct(np.minimum(mine, member)[apart], np.maximum(mine, member)[apart])
         component = _join(within, jaccard, component, *pairs)
         live &= component[mine] != component[member]
-    return component
+        after = np.bincount(bucket[live], minlength=len(before))
+        slow = ((before - after) < _PROGRESS * before) & (after > 0)
+        for whole, part in ((slow_bucket, bucket), (slow_member, member), (slow_live, live)):
+            whole.append(part[slow[bucket]])
+        stays = ((after > 0) & ~slow)[bucket]
+        bucket, member, live = bucket[stays], member[stays], live[stays]
+    return _compare_rest(within, jaccard, component, slow_bucket, slow_member, slow_live)
+
+
+def _compare_rest(
+    within: Comparison,
+    jaccard: float,
+    component: Ints,
+    bucket: list[Ints],
+    member: list[Ints],
+    live: list[npt.NDArray[np.bool_]],
+) -> Ints:
+    """Join the live members of buckets with all members of the same bucket.
+
+    Args:
+        bucket: by round: bucket of each entry, ordered, numbered anew each round.
+        member, live: by round: the entries' members, and which of them no centre has settled.
+    """
+    left, right = [], []
+    gathered: dict[int, list[tuple[Ints, npt.NDArray[np.bool_]]]] = {}
+    for buckets, members, unsettled in zip(bucket, member, live, strict=True):
+        edges = np.append(np.flatnonzero(np.diff(buckets, prepend=-1)), len(buckets))
+        for start, end in pairwise(edges):
+            # the same texts meet in several bands: their buckets are taken as one
+            part = members[start:end], unsettled[start:end]
+            gathered.setdefault(int(component[members[start]]), []).append(part)
+    for parts in gathered.values():
+        everyone = np.unique(np.concatenate([one for one, _ in parts]))
+        rest = np.unique(np.concatenate([one[unsettled] for one, unsettled in parts]))
+        a, b = within.close(rest, everyone, jaccard)
+        left.append(a)
+        right.append(b)
+    if not left:
+        return component
+    return _connect(component, np.concatenate(left), np.concatenate(right))
 
 
 def _join(within: Comparison, jaccard: float, component: Ints, left: Ints, right: Ints) -> Ints:
+    verified = within.jaccard(left, right) >= jaccard
+    return _connect(component, left[verified], right[verified])
+
+
+def _connect(component: Ints, left: Ints, right: Ints) -> Ints:
+    """The components once these pairs are joined."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    verified = within.jaccard(left, right) >= jaccard
-    if not verified.any():
+    if not len(left):
         return component
     # only among the components that an edge touches: there are many rounds, and few edges in most
-    touched, ends = np.unique(np.stack([component[left[verified]], component[right[verified]]]), return_inverse=True)
+    touched, ends = np.unique(np.stack([component[left], component[right]]), return_inverse=True)
     edges = coo_matrix((np.ones(ends.shape[1], np.int8), (ends[0], ends[1])), shape=(len(touched), len(touched)))
     _, joined = connected_components(edges, directed=False)
     renamed = np.arange(len(component))

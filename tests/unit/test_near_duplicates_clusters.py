@@ -8,11 +8,22 @@ from functools import cache
 import numpy as np
 import pyarrow as pa
 import pytest
-from scipy.sparse import csr_matrix
+from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse.csgraph import connected_components
 
 from smc_dagster.corpora import near_duplicates
 from smc_dagster.corpora.near_duplicates import clusters, rows_per_band, similar
-from smc_dagster.corpora.shingles import REACH_WORDS, SHORT_WORDS, Shingled, sets, signatures, word_forms, word_runs
+from smc_dagster.corpora.shingles import (
+    REACH_WORDS,
+    SHORT_WORDS,
+    Comparison,
+    Kind,
+    Shingled,
+    sets,
+    signatures,
+    word_forms,
+    word_runs,
+)
 from tests.unit.docstring_text import docstrings
 
 pytestmark = pytest.mark.unit
@@ -64,8 +75,13 @@ def python_shingles(form: str, kind: str) -> frozenset[str]:
 
 @cache
 def brute_force(threshold: float) -> list[tuple[int, int]]:
-    """Pairs of the corpus by definition: every text with every other, on sets that Python made."""
-    forms = word_forms(corpus()[1]).to_pylist()
+    """Pairs of the corpus by definition."""
+    return true_pairs(corpus()[1], threshold)
+
+
+def true_pairs(texts: pa.Array, threshold: float) -> list[tuple[int, int]]:
+    """Pairs by definition: every text with every other, on sets that Python made."""
+    forms = word_forms(texts).to_pylist()
     words = np.array([len(form.split()) for form in forms])
     short, long = np.minimum.outer(words, words), np.maximum.outer(words, words)
     pairs = np.zeros(short.shape, bool)
@@ -154,6 +170,39 @@ def test_a_large_bucket_of_many_clusters_is_finished() -> None:
     within = near_duplicates.Comparison(Shingled(word_forms(pa.array(texts))), "chars", member)
     component = near_duplicates._settle(within, 0.8, member.copy(), np.zeros(len(texts), np.int64), member)
     assert component.tolist() == [row % len(patterns) for row in range(len(texts))]
+
+
+@pytest.mark.parametrize(("words", "threshold"), [(9, 0.8), (22, 0.9), (40, 0.88)])
+def test_what_a_large_bucket_holds_is_compared_in_full(words: int, threshold: float) -> None:
+    # slots of two words that differ too much for most pairs: centres settle next to none; at 22 a slot of three words
+    # makes some texts long, which are judged by characters beside a short one alone
+    source = random.Random(words)
+    vocabulary = sorted({word for _, _, text in docstrings() for word in text.lower().split() if word.isalpha()})
+    frame = source.sample(vocabulary, words)
+
+    def filled() -> str:
+        slot = [source.choice(vocabulary) for _ in range(source.choice((1, 2, 3)))]
+        return " ".join([*frame[: words // 2], *slot, *frame[words // 2 :]])
+
+    texts = pa.array(sorted({filled() for _ in range(400)}))
+    shingled = Shingled(word_forms(texts))
+    kind: Kind = "words" if words >= SHORT_WORDS else "chars"
+    everyone = shingled.members(kind)
+    a, b = Comparison(shingled, kind, everyone).close(everyone[::2], everyone, threshold)
+    true = true_pairs(texts, threshold)
+    assert {(min(pair), max(pair)) for pair in zip(a, b, strict=True)} <= set(true)
+    ends = np.array(true)
+    ends = ends[shingled.judged_by(kind, ends[:, 0], ends[:, 1])]
+    asked = ends[(ends % 2 == 0).any(axis=1)]
+
+    def joined(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        edges = coo_matrix((np.ones(len(left)), (left, right)), shape=(len(texts), len(texts)))
+        return np.asarray(connected_components(edges, directed=False)[1])
+
+    component = joined(a, b)
+    assert 1 < len(np.unique(component)) < len(texts)
+    assert (component[asked[:, 0]] == component[asked[:, 1]]).all()
+    assert len(np.unique(component)) >= len(np.unique(joined(ends[:, 0], ends[:, 1])))
 
 
 def test_ten_templates_come_out_whole() -> None:
