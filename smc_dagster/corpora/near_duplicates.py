@@ -186,7 +186,7 @@ def _settle(within: Comparison, jaccard: float, component: Ints, bucket: Ints, m
     A centre is settled by its round, so the rounds end.
     """
     live = np.ones(len(bucket), bool)
-    slow_bucket, slow_member, slow_live = [], [], []
+    rounds: list[tuple[Ints, Ints, npt.NDArray[np.bool_]]] = []
     while live.any():
         # buckets that are done leave, so that a round costs what is still to be compared
         bucket = np.unique(bucket, return_inverse=True)[1]
@@ -202,30 +202,25 @@ def _settle(within: Comparison, jaccard: float, component: Ints, bucket: Ints, m
         live &= component[mine] != component[member]
         after = np.bincount(bucket[live], minlength=len(before))
         slow = ((before - after) < _PROGRESS * before) & (after > 0)
-        for whole, part in ((slow_bucket, bucket), (slow_member, member), (slow_live, live)):
-            whole.append(part[slow[bucket]])
+        left = slow[bucket]
+        rounds.append((bucket[left], member[left], live[left]))
         stays = ((after > 0) & ~slow)[bucket]
         bucket, member, live = bucket[stays], member[stays], live[stays]
-    return _compare_rest(within, jaccard, component, slow_bucket, slow_member, slow_live)
+    return _compare_rest(within, jaccard, component, rounds)
 
 
 def _compare_rest(
-    within: Comparison,
-    jaccard: float,
-    component: Ints,
-    bucket: list[Ints],
-    member: list[Ints],
-    live: list[npt.NDArray[np.bool_]],
+    within: Comparison, jaccard: float, component: Ints, rounds: list[tuple[Ints, Ints, npt.NDArray[np.bool_]]]
 ) -> Ints:
     """Join the live members of buckets with all members of the same bucket.
 
     Args:
-        bucket: by round: bucket of each entry, ordered, numbered anew each round.
-        member, live: by round: the entries' members, and which of them no centre has settled.
+        rounds: by round: the bucket of each entry, ordered and numbered anew each round, its member, and whether no
+            centre has settled it.
     """
     left, right = [], []
     gathered: dict[int, list[tuple[Ints, npt.NDArray[np.bool_]]]] = {}
-    for buckets, members, unsettled in zip(bucket, member, live, strict=True):
+    for buckets, members, unsettled in rounds:
         edges = np.append(np.flatnonzero(np.diff(buckets, prepend=-1)), len(buckets))
         for start, end in pairwise(edges):
             # the same texts meet in several bands: their buckets are taken as one
