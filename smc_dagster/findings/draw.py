@@ -16,6 +16,7 @@ from smc_dagster.findings.collect import Evidence, collect
 from smc_dagster.findings.effects import Effects
 from smc_dagster.findings.headline import build_headline, draws_suffice
 from smc_dagster.findings.mitigation_effects import build_mitigation_effects
+from smc_dagster.findings.mixtures import Mixtures
 from smc_dagster.findings.onset import Onset
 from smc_dagster.findings.onsets import find_onsets, losing_series
 from smc_dagster.findings.power import smallest_effect
@@ -100,9 +101,10 @@ def draw_findings(
     onsets = find_onsets(study, evidence, losing)
     headline = build_headline(evidence, effects, onsets, study.findings.level)
     safe_shares = build_safe_shares(study, evidence, effects)
+    mixtures = Mixtures(lake)
     trade, untraded = STRICTNESS_TRADE.schema.empty_table(), []
     try:
-        trade = build_strictness_trade(study, lake, evidence, effects)
+        trade = build_strictness_trade(study, lake, mixtures, evidence, effects)
     except StaleInputError as error:
         # it looks at the mixtures themselves, which a lake may have parted with once the arms were measured
         untraded.append(f"what the filter saves and costs was not drawn: {error.problem}")
@@ -110,7 +112,7 @@ def draw_findings(
         headline=headline,
         onset=_onset_table(onsets),
         safe_shares=safe_shares,
-        thresholds=build_thresholds(study, lake, evidence, onsets, losing, safe_shares),
+        thresholds=build_thresholds(study, mixtures, evidence, onsets, losing, safe_shares),
         mitigation_effects=build_mitigation_effects(study, evidence, effects),
         strictness_trade=trade,
         notes=[*evidence.notes, *reach(study, evidence, headline), *untraded],

@@ -19,13 +19,13 @@ import pyarrow.compute as pc
 
 from smc_dagster.findings.collect import Evidence
 from smc_dagster.findings.effects import Effects
+from smc_dagster.findings.mixtures import Mixtures
 from smc_dagster.lake import Lake
 from smc_dagster.screening.contamination import CONTAMINATED
 from smc_dagster.screening.coverage import Vectors, hash_order, mode_coverage, unit_vectors
 from smc_dagster.screening.profile import ALL_DOMAINS_TIMES
 from smc_dagster.study import Arm, Series, Strictness, Study
 from smc_dagster.tables import (
-    MIXTURE_DOCUMENTS,
     REAL_DOCUMENTS,
     REAL_EMBEDDINGS,
     STRICTNESS_TRADE,
@@ -44,7 +44,9 @@ class _Level:
     rows: pa.Table  # replicate, doc_id of the synthetic rows, with their scores
 
 
-def build_strictness_trade(study: Study, lake: Lake, evidence: Evidence, effects: Effects) -> pa.Table:
+def build_strictness_trade(
+    study: Study, lake: Lake, mixtures: Mixtures, evidence: Evidence, effects: Effects
+) -> pa.Table:
     """STRICTNESS_TRADE: a row for each pool and level of a comparison, mildest first.
 
     Raises:
@@ -55,7 +57,7 @@ def build_strictness_trade(study: Study, lake: Lake, evidence: Evidence, effects
         shares = [{arm.share for arm in evidence.of_series(one.name) if arm.share > 0} for one in group]
         common = set.intersection(*shares)
         if common:
-            rows += _rows(study, lake, evidence, effects, group, max(common))
+            rows += _rows(study, lake, mixtures, evidence, effects, group, max(common))
     return pa.Table.from_pylist(rows, schema=STRICTNESS_TRADE.schema)
 
 
@@ -71,13 +73,19 @@ def comparisons(study: Study) -> list[list[Series]]:
 
 
 def _rows(
-    study: Study, lake: Lake, evidence: Evidence, effects: Effects, group: list[Series], share: float
+    study: Study,
+    lake: Lake,
+    mixtures: Mixtures,
+    evidence: Evidence,
+    effects: Effects,
+    group: list[Series],
+    share: float,
 ) -> list[dict[str, object]]:
     pool = str(group[0].pool)
     columns = ["doc_id", "cluster_id", "template_id", "contamination_kind"]
     scores = lake.read(SYNTHETIC_SCORES, pool, columns=columns)
     arms = [next(arm for arm in evidence.of_series(one.name) if arm.share == share) for one in group]
-    levels = [_Level(one, arm, _drawn(lake, arm, scores)) for one, arm in zip(group, arms, strict=True)]
+    levels = [_Level(one, arm, _drawn(mixtures.rows(arm), scores)) for one, arm in zip(group, arms, strict=True)]
     coverage, size = _coverages(study, lake, pool, levels)
     recall = evidence.metric("rare_recall", "rare")
     found = []
@@ -108,9 +116,8 @@ def _rows(
     return found
 
 
-def _drawn(lake: Lake, arm: Arm, scores: pa.Table) -> pa.Table:
-    """Synthetic rows of an arm's mixture, with their scores."""
-    rows = lake.read(MIXTURE_DOCUMENTS, arm.key, columns=["replicate", "doc_id"])
+def _drawn(rows: pa.Table, scores: pa.Table) -> pa.Table:
+    """Synthetic rows of a mixture, with their scores."""
     place = pc.index_in(rows["doc_id"], value_set=scores["doc_id"].combine_chunks())
     mine = pc.is_valid(place)
     taken = scores.drop(["doc_id"]).take(place.filter(mine))

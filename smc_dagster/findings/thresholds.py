@@ -18,11 +18,11 @@ import numpy as np
 import pyarrow as pa
 
 from smc_dagster.findings.collect import Evidence
+from smc_dagster.findings.mixtures import Mixtures
 from smc_dagster.findings.onset import Onset
 from smc_dagster.findings.onsets import recall_onset
-from smc_dagster.lake import Lake
 from smc_dagster.study import Arm, Composition, Provenance, Study
-from smc_dagster.tables import ALL_DOMAINS, MIXTURE_DOCUMENTS, PROVENANCE_THRESHOLDS
+from smc_dagster.tables import ALL_DOMAINS, PROVENANCE_THRESHOLDS
 
 NOT_COUNTED = "not_counted"
 # a share under so little counts as none: a stray row must not make an axis
@@ -34,7 +34,7 @@ def thresholds(study: Study) -> list[Provenance]:
     return [study.synthetic_from, *study.findings.synthetic_from]
 
 
-def counted_shares(lake: Lake, arms: list[Arm], grades: list[Provenance]) -> dict[str, list[float]]:
+def counted_shares(mixtures: Mixtures, arms: list[Arm], grades: list[Provenance]) -> dict[str, list[float]]:
     """Share of an arm's rows, over all replicates, whose provenance is at or above each grade; by arm key.
 
     Raises:
@@ -43,7 +43,7 @@ def counted_shares(lake: Lake, arms: list[Arm], grades: list[Provenance]) -> dic
     scale = {one.value: one.grade for one in Provenance}
     found = {}
     for arm in arms:
-        counts = lake.count_values(MIXTURE_DOCUMENTS, arm.key, "provenance")
+        counts = mixtures.grades(arm)
         total = max(1, sum(counts.values()))
         found[arm.key] = [
             sum(n for value, n in counts.items() if scale[value] >= grade.grade) / total for grade in grades
@@ -52,7 +52,12 @@ def counted_shares(lake: Lake, arms: list[Arm], grades: list[Provenance]) -> dic
 
 
 def build_thresholds(
-    study: Study, lake: Lake, evidence: Evidence, onsets: dict[str, Onset], losing: set[str], safe_shares: pa.Table
+    study: Study,
+    mixtures: Mixtures,
+    evidence: Evidence,
+    onsets: dict[str, Onset],
+    losing: set[str],
+    safe_shares: pa.Table,
 ) -> pa.Table:
     """PROVENANCE_THRESHOLDS: a row for each series with synthetic rows and threshold; empty where the study names one.
 
@@ -70,7 +75,7 @@ def build_thresholds(
         arms = evidence.of_series(series.name)
         if series.composition is Composition.DROP or series.name not in onsets:
             continue
-        counted = counted_shares(lake, arms, grades)
+        counted = counted_shares(mixtures, arms, grades)
         for place, grade in enumerate(grades):
             shares = {arm.key: counted[arm.key][place] for arm in arms}
             onset = onsets[series.name] if place == 0 else _onset(study, evidence, series.name, shares, losing)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from smc_dagster.errors import StaleInputError
 from smc_dagster.findings.draw import draw_findings
+from smc_dagster.findings.mixtures import Mixtures
 from smc_dagster.findings.report import render
 from smc_dagster.findings.summary import summary
 from smc_dagster.findings.thresholds import counted_shares
@@ -101,7 +102,7 @@ def test_where_half_of_the_rows_count_the_axis_shrinks_by_half(drawn):
 
 def test_the_counts_are_those_of_the_rows(world):
     arms = [arm for arm in study().arms if arm.series.name == "mixed"]
-    found = counted_shares(world, arms, [Provenance.edited, Provenance.generated, Provenance.recursive])
+    found = counted_shares(Mixtures(world), arms, [Provenance.edited, Provenance.generated, Provenance.recursive])
     for arm, share in zip(arms, SHARES, strict=True):
         assert found[arm.key] == pytest.approx([share, share / 2, 0.0])
 
