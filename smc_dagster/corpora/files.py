@@ -11,12 +11,15 @@ slip in an extension would lose its documents in silence. `.gz` and `.zst` are u
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from smc_dagster.corpora.batches import Batch, records, refusals, refused_file
 from smc_dagster.corpora.formats import FORMATS
@@ -27,6 +30,9 @@ from smc_dagster.study import digest_of
 from smc_dagster.study.sources import FilesSource
 
 _CHUNK = 1 << 20
+_SETTLED_SECONDS = 2.0
+# hashes of local files by path, number, size and times: one process asks many times for what large files hold
+_HASHES: dict[tuple[str, int, int, int, int], str] = {}
 
 
 @dataclass(frozen=True)
@@ -123,6 +129,20 @@ def is_hidden(name: str) -> bool:
 
 
 def _content_hash(file: _File) -> str:
+    if not isinstance(file.fs, LocalFileSystem):
+        return _hash(file)
+    found = os.stat(file.path)
+    key = (file.path, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    if key not in _HASHES:
+        content = _hash(file)
+        # a file that was just written may change once more within the same tick of the clock
+        if time.time() - found.st_ctime < _SETTLED_SECONDS:
+            return content
+        _HASHES[key] = content
+    return _HASHES[key]
+
+
+def _hash(file: _File) -> str:
     state = hashlib.sha256()
     with file.open() as stream:
         while chunk := stream.read(_CHUNK):

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -281,3 +282,28 @@ def test_signature_follows_names_and_contents_only(tmp_path: Path) -> None:
     assert files.signature(source(other)) != before
     with pytest.raises(CorpusError, match="no file or folder"):
         files.signature(source(tmp_path / "nowhere"))
+
+
+def test_a_settled_file_is_hashed_once_and_a_changed_one_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.jsonl")
+    hashed: list[str] = []
+    plain = files._hash
+
+    def counting(file: files._File) -> str:
+        hashed.append(file.name)
+        return plain(file)
+
+    monkeypatch.setattr(files, "_hash", counting)
+    first = files.signature(source(path))
+    # just written: hashed whenever it is asked for
+    assert files.signature(source(path)) == first
+    assert len(hashed) == 2
+    monkeypatch.setattr(files, "_SETTLED_SECONDS", 0.0)
+    assert files.signature(source(path)) == files.signature(source(path)) == first
+    assert len(hashed) == 3
+    content = path.read_bytes()
+    path.write_bytes(content[:-3] + b'!"}' + content[-3:][3:])
+    os.utime(path, (1, 1))
+    assert path.stat().st_size == len(content)
+    assert files.signature(source(path)) != first
+    assert len(hashed) == 4
