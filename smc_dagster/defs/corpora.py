@@ -13,7 +13,7 @@ from smc_dagster import frozen, places
 from smc_dagster.corpora.anchors import choose_anchors
 from smc_dagster.corpora.ingest import ingest
 from smc_dagster.corpora.real import build_real_documents
-from smc_dagster.defs import metadata
+from smc_dagster.defs import counts, metadata
 from smc_dagster.defs.partitions import DAYS
 from smc_dagster.defs.resources import StudyResource
 from smc_dagster.lineage import CODE_VERSIONS
@@ -34,27 +34,21 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
         kinds={"parquet"},
         owners=metadata.OWNERS,
         code_version=CODE_VERSIONS["raw_documents"],
-        check_specs=[
-            dg.AssetCheckSpec(
-                COUNTS, asset="raw_documents", blocking=True, description="Every row read is kept or in quarantine."
-            )
-        ],
+        check_specs=[counts.declared("raw_documents", COUNTS, DAYS)],
     )
     def raw_documents(context: dg.AssetExecutionContext, smc: StudyResource) -> Iterator[Any]:
         """One day's documents as they came, after the contract; what breaks it lies in `quarantine` with a reason."""
         bench = smc.open()
         day = context.partition_key
         done = ingest(bench.study, day, landing_of(study), bench.lake, bench.lineage)
-        yield dg.AssetCheckResult(
-            passed=done.adds_up,
-            check_name=COUNTS,
-            metadata={"rows_in": done.rows_in, "documents": done.documents, "quarantined": done.refused},
-        )
+        found = {"rows_in": done.rows_in, "documents": done.documents, "quarantined": done.refused}
+        yield counts.evaluated("raw_documents", COUNTS, day, done.adds_up, found)
         if not done.adds_up:
             raise dg.Failure(
                 f"day {day}: {done.rows_in:,} rows were read, but {done.documents:,} documents and {done.refused:,} "
                 "refused rows written; the tables of that day were left as they were"
             )
+        yield counts.finished("raw_documents", COUNTS)
         reasons = [{"field": one[0], "reason": one[1], "rows": rows} for one, rows in done.reasons.most_common(50)]
         yield dg.MaterializeResult(
             metadata=metadata.of_table(bench, "raw_documents", day)

@@ -11,11 +11,9 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
-from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
-from dagster._core.definitions.metadata import normalize_metadata
 
 from smc_dagster import places
-from smc_dagster.defs import metadata
+from smc_dagster.defs import counts, metadata
 from smc_dagster.defs.partitions import ONE_RUN, pool_partitions
 from smc_dagster.defs.resources import StudyResource
 from smc_dagster.lake import slug
@@ -26,7 +24,7 @@ from smc_dagster.screening.profile import profile_pool
 from smc_dagster.screening.scores import score_pool
 from smc_dagster.study import Study
 from smc_dagster.synthesis.language_model import store
-from smc_dagster.synthesis.registry import Place, Pool, make_pool
+from smc_dagster.synthesis.registry import Place, make_pool
 from smc_dagster.tables import ALL_DOMAINS, DRIFT, SYNTHETIC_DOCUMENTS, SYNTHETIC_QUARANTINE
 from smc_dagster.workbench import Workbench
 
@@ -46,15 +44,7 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
         kinds={"parquet"},
         owners=metadata.OWNERS,
         code_version=CODE_VERSIONS["synthetic_documents"],
-        check_specs=[
-            dg.AssetCheckSpec(
-                COUNTS,
-                asset="synthetic_documents",
-                blocking=True,
-                partitions_def=by_pool,
-                description="Every row read from files is a document or in quarantine.",
-            )
-        ],
+        check_specs=[counts.declared("synthetic_documents", COUNTS, by_pool)],
     )
     def synthetic_documents(context: dg.AssetExecutionContext, smc: StudyResource) -> Iterator[Any]:
         """A pool's documents, made from the real training split alone, or read from the team's own files."""
@@ -66,7 +56,12 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
             # taken before files are read: what changes meanwhile makes the pool stale
             due = bench.lineage.due("synthetic_documents", pool)
             made = make_pool(bench.study, pool, real, place)
-            yield _counted(pool, made)
+            found = {
+                "rows_in": made.made.rows_in,
+                "documents": made.documents.num_rows,
+                "quarantined": made.refused.num_rows,
+            }
+            yield counts.evaluated("synthetic_documents", COUNTS, pool, made.adds_up, found)
             if not made.adds_up:
                 raise dg.Failure(f"pool `{pool}`: rows were lost; its tables were left as they were")
             refused = made.refused.append_column("pool", pa.repeat(pool, made.refused.num_rows))
@@ -88,7 +83,7 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
                 },
                 partition_key=pool,
             )
-        yield dg.Output(None, output_name=f"synthetic_documents_{COUNTS}")
+        yield counts.finished("synthetic_documents", COUNTS)
         yield dg.MaterializeResult()
 
     @dg.asset(
@@ -206,19 +201,6 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
         )
 
     return [synthetic_documents, synthetic_scores, synthetic_profile, drift_report, pool_overlaps]
-
-
-def _counted(pool: str, made: Pool) -> AssetCheckEvaluation:
-    counts = {"rows_in": made.made.rows_in, "documents": made.documents.num_rows, "quarantined": made.refused.num_rows}
-    return AssetCheckEvaluation(
-        asset_key=dg.AssetKey("synthetic_documents"),
-        check_name=COUNTS,
-        passed=made.adds_up,
-        metadata=normalize_metadata(counts),
-        severity=dg.AssetCheckSeverity.ERROR,
-        partition=pool,
-        blocking=True,
-    )
 
 
 def place_of(bench: Workbench, pool: str) -> Place:

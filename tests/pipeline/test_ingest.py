@@ -108,6 +108,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 def counted(result: dg.ExecuteInProcessResult) -> dict[str, int]:
     (check,) = result.get_asset_check_evaluations()
     assert check.blocking
+    assert check.partition == DAY
     return {name: int(str(value.value)) for name, value in check.metadata.items()} | {"passed": int(check.passed)}
 
 
