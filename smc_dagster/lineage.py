@@ -33,7 +33,7 @@ CODE_VERSIONS = {
     "generator_model": "1",
     "synthetic_documents": "1",
     "synthetic_embeddings": "1",
-    "synthetic_scores": "4",
+    "synthetic_scores": "5",
     "pool_overlaps": "1",
     "synthetic_profile": "2",
     "drift": "1",
@@ -235,7 +235,7 @@ class Lineage:
 
     def _synthetic_scores(self, pool: str) -> Made:
         part = self.study.screening.model_dump(mode="json", include={"jaccard", "contamination_floor", "run_words"})
-        return part, self._inputs(("synthetic_documents", pool), ("real_documents", None))
+        return part, self._inputs(("synthetic_documents", pool), ("real_documents", None), ("reality_anchors", None))
 
     def _synthetic_profile(self, pool: str) -> Made:
         inputs = self._inputs(("synthetic_scores", pool), ("synthetic_embeddings", pool), ("real_embeddings", None))

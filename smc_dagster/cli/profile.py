@@ -85,14 +85,15 @@ def worst_documents(bench: Workbench, pool: str, top: int) -> list[dict[str, Any
     Raises:
         LakeError: the pool has no scores yet, or something it was scored by is stale.
     """
+    from smc_dagster.screening.contamination import evaluation_text
     from smc_dagster.screening.explain import worst
     from smc_dagster.tables import SYNTHETIC_SCORES
 
     if bench.lake.fingerprint(SYNTHETIC_SCORES, pool) is None:
         raise LakeError(f"{bench.lake.root} holds no scores of pool `{pool}` yet", "run `smc study run`")
     docs = bench.read("synthetic_documents", pool, ["doc_id", "domain", "label", "text"])
-    real = bench.read("real_documents", columns=["doc_id", "split", "text"])
-    return worst(docs, bench.read("synthetic_scores", pool), real, top)
+    evaluation = evaluation_text(bench.read("real_documents"), bench.read("reality_anchors"))
+    return worst(docs, bench.read("synthetic_scores", pool), evaluation, top)
 
 
 def explained(number: int, row: dict[str, Any]) -> Table:

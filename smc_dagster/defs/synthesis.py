@@ -20,6 +20,7 @@ from smc_dagster.lake import slug
 from smc_dagster.lineage import CODE_VERSIONS
 from smc_dagster.quality.drift import pool_drift
 from smc_dagster.screening import overlaps
+from smc_dagster.screening.contamination import evaluation_text
 from smc_dagster.screening.profile import profile_pool
 from smc_dagster.screening.scores import score_pool
 from smc_dagster.study import Study
@@ -88,7 +89,7 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
 
     @dg.asset(
         group_name=GROUP,
-        deps=[synthetic_documents, "real_documents"],
+        deps=[synthetic_documents, "real_documents", "reality_anchors"],
         partitions_def=by_pool,
         backfill_policy=ONE_RUN,
         kinds={"parquet", "daft"},
@@ -99,9 +100,10 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
         """For each document of a pool: duplication, template share, and contamination by evaluation text."""
         bench = smc.open()
         real = bench.read("real_documents")
+        evaluation = evaluation_text(real, bench.read("reality_anchors"))
         for pool in context.partition_keys:
             documents = bench.read("synthetic_documents", pool)
-            scores = score_pool(documents, real, bench.study.screening)
+            scores = score_pool(documents, real, evaluation, bench.study.screening)
             bench.write("synthetic_scores", scores, pool)
             contaminated = pc.sum(pc.greater_equal(scores["contamination"], bench.study.screening.jaccard)).as_py() or 0
             context.add_asset_metadata(
@@ -112,7 +114,14 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
 
     @dg.asset(
         group_name=GROUP,
-        deps=[synthetic_documents, synthetic_scores, "synthetic_embeddings", "real_embeddings", "real_documents"],
+        deps=[
+            synthetic_documents,
+            synthetic_scores,
+            "synthetic_embeddings",
+            "real_embeddings",
+            "real_documents",
+            "reality_anchors",
+        ],
         partitions_def=by_pool,
         backfill_policy=ONE_RUN,
         kinds={"parquet", "faiss"},
@@ -123,6 +132,7 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
         """What a pool is like, by domain, each measure beside the real corpus's own value."""
         bench = smc.open()
         real, real_vectors = bench.read("real_documents"), bench.read("real_embeddings")
+        evaluation = evaluation_text(real, bench.read("reality_anchors"))
         for pool in context.partition_keys:
             profile = profile_pool(
                 bench.read("synthetic_documents", pool),
@@ -130,6 +140,7 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
                 bench.read("synthetic_embeddings", pool),
                 real,
                 real_vectors,
+                evaluation,
                 bench.study.screening,
                 bench.study.seed,
             )

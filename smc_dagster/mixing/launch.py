@@ -18,13 +18,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from smc_dagster import places
+from smc_dagster import frozen, places
 from smc_dagster.errors import CorpusError, LakeError
 from smc_dagster.lake import Lake, slug
 from smc_dagster.lineage import Lineage
 from smc_dagster.mixing import seeds
 from smc_dagster.study import Arm, Provenance, Study
 from smc_dagster.tables import (
+    ANCHOR_EVAL_SLICES,
     MIXTURE_COMPOSITION,
     MIXTURE_DOCUMENTS,
     REAL_DOCUMENTS,
@@ -50,6 +51,7 @@ ARMS = pa.schema(
     ]
 )
 DOMAINS = pa.schema([("domain_no", pa.int32()), ("domain", pa.string()), ("domain_slug", pa.string())])
+ANCHORS = pa.schema([("doc_id", pa.string()), ("slice", pa.string())])
 PROVENANCE = pa.schema([("grade", pa.int32()), ("provenance", pa.string()), ("is_synthetic", pa.bool_())])
 
 
@@ -111,7 +113,7 @@ def prepare(study: Study, lake: Lake, arms: list[Arm], lineage: Lineage, folder:
         StaleInputError: an input table is missing, or was made from other inputs.
         CapsError: the caps name a domain that the corpus does not have, or break another rule.
         CorpusError: there are no real training documents.
-        LakeError: a pool and its scores do not match.
+        LakeError: a pool and its scores do not match, or frozen anchors are not what was frozen.
     """
     if not arms:
         raise ValueError("no arms to build")
@@ -148,6 +150,7 @@ def prepare(study: Study, lake: Lake, arms: list[Arm], lineage: Lineage, folder:
         for one in Provenance
     ]
     _write(folder / "provenance.parquet", PROVENANCE, scale)
+    _write(folder / "anchors.parquet", ANCHORS, _judged(lake, lineage))
     env = {
         "SMC_LAKE": str(root),
         "SMC_MIXING": str(folder),
@@ -223,6 +226,18 @@ def _summary(arm: Arm, path: str, composition: pa.Table) -> MixtureSummary:
 
 def _total(table: pa.Table, column: str) -> int:
     return int(pc.sum(table[column]).as_py() or 0)
+
+
+def _judged(lake: Lake, lineage: Lineage) -> list[dict[str, object]]:
+    """The frozen evaluation anchors; none before a version is frozen."""
+    held = lineage.frozen_anchors()
+    if held is None:
+        return []
+    anchors = frozen.read(lake, held).select(ANCHORS.names)
+    rows: list[dict[str, object]] = anchors.filter(
+        pc.is_in(anchors["slice"], value_set=pa.array(ANCHOR_EVAL_SLICES))
+    ).to_pylist()
+    return rows
 
 
 def _arm_row(no: int, arm: Arm, study: Study) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """How much of the evaluation text a document carries.
 
-What belongs here: contamination of documents with the splits `test` and `anchor_eval`. What does not: duplication
-inside a pool (scores.py), and deleting what is contaminated (mixing).
+What belongs here: contamination of documents with the splits `test` and `anchor_eval`, and with the frozen evaluation
+anchors. What does not: duplication inside a pool (scores.py), and deleting what is contaminated (mixing).
 
 Contamination of a document: 1 where it shares a run of at least `run_words` words with an evaluation text, else its
 largest Jaccard with one where that reaches `contamination_floor`, else 0: what lies below is not measured. The filter's
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from smc_dagster.corpora.near_duplicates import similar
 from smc_dagster.corpora.shingles import word_forms, word_runs
 from smc_dagster.study import Screening
-from smc_dagster.tables import EVALUATION_SPLITS
+from smc_dagster.tables import ANCHOR_EVAL_SLICES, EVALUATION_SPLITS
 
 # kinds that count as contamination in a profile; `similar` text does not, and only the stricter filters delete it
 CONTAMINATED = ("shared_run", "near_duplicate")
@@ -42,9 +42,23 @@ class Contamination:
     run: pa.Array
 
 
-def evaluation_text(real: pa.Table) -> pa.Table:
-    """The rows of `real_documents` that models are judged on."""
-    return real.filter(pc.is_in(real.column("split"), value_set=pa.array(EVALUATION_SPLITS)))
+def evaluation_text(real: pa.Table, anchors: pa.Table) -> pa.Table:
+    """All text that models are judged on, each document once: doc_id, split, text.
+
+    First what the corpus holds out, then the frozen anchors that are not among it, with their slice for a split: edits
+    of held-out documents, and documents that have left the corpus since.
+
+    Args:
+        real: `real_documents`. anchors: `reality_anchors` of the version in force.
+    """
+    columns = ["doc_id", "split", "text"]
+    held = real.filter(pc.is_in(real.column("split"), value_set=pa.array(EVALUATION_SPLITS))).select(columns)
+    judged = anchors.filter(pc.is_in(anchors.column("slice"), value_set=pa.array(ANCHOR_EVAL_SLICES)))
+    judged = judged.select(["doc_id", "slice", "text"]).rename_columns(columns)
+    judged = judged.filter(pc.invert(pc.is_in(judged["doc_id"], value_set=held["doc_id"].combine_chunks())))
+    # a document may be in two slices
+    _, first = np.unique(judged["doc_id"].to_numpy(), return_index=True)
+    return pa.concat_tables([held, judged.take(pa.array(np.sort(first)))], promote_options="permissive")
 
 
 def contamination(texts: pa.Array | pa.ChunkedArray, evaluation: pa.Table, screening: Screening) -> Contamination:

@@ -14,25 +14,27 @@ import pyarrow.compute as pc
 
 from smc_dagster.errors import StaleInputError
 from smc_dagster.screening.contamination import CONTAMINATED
+from smc_dagster.tables import EVALUATION_SPLITS
 
 Row = dict[str, Any]
 
 
-def worst(docs: pa.Table, scores: pa.Table, real: pa.Table, top: int) -> list[Row]:
+def worst(docs: pa.Table, scores: pa.Table, evaluation: pa.Table, top: int) -> list[Row]:
     """The `top` worst documents of a pool, worst first.
 
     Contaminated ones come first, by value; then the share of an over-used skeleton, the size of the near-duplicate
     cluster and what merely resembles evaluation text count, each where those before it are equal; ties by doc_id.
 
     Args:
-        docs: `synthetic_documents` of one pool. scores: its `synthetic_scores`. real: `real_documents`, of which
-            doc_id, split and text are read.
+        docs: `synthetic_documents` of one pool. scores: its `synthetic_scores`. evaluation: what it was scored against,
+            see `contamination.evaluation_text`.
 
     Returns:
         A row a document that has a reason at all: doc_id, pool, domain, label, text; its scores, as in
-        `synthetic_scores`; contaminant_split and contaminant_text, the evaluation text that it carries; cluster_text,
-        the document that names its cluster (null where that is itself, or it is alone); `reasons`, by kind
-        (contamination, template, near_duplicates, exact_copies) a sentence, the texts left to the columns.
+        `synthetic_scores`; contaminant_split (of a frozen anchor that the corpus does not hold out, its slice) and
+        contaminant_text, the evaluation text that it carries; cluster_text, the document that names its cluster (null
+        where that is itself, or it is alone); `reasons`, by kind (contamination, template, near_duplicates,
+        exact_copies) a sentence, the texts left to the columns.
 
     Raises:
         StaleInputError: a scored document, a contaminant or the name of a cluster is not among the documents.
@@ -63,7 +65,7 @@ def worst(docs: pa.Table, scores: pa.Table, real: pa.Table, top: int) -> list[Ro
     scores = scores.take(chosen)
 
     document = _rows(docs.select(["doc_id", "domain", "label", "text"]), scores, "doc_id", "synthetic_documents")
-    contaminant = _rows(real.select(["doc_id", "split", "text"]), scores, "contaminant_doc_id", "real_documents")
+    contaminant = _rows(evaluation, scores, "contaminant_doc_id", "the evaluation text")
     named = _rows(docs.select(["doc_id", "text"]), scores, "cluster_id", "synthetic_documents")
     out = []
     for score, doc, theirs, first in zip(scores.to_pylist(), document, contaminant, named, strict=True):
@@ -84,7 +86,8 @@ def _reasons(row: Row) -> dict[str, str]:
     """What is wrong with a document, by kind."""
     found = {}
     if row["contamination_kind"] is not None:
-        by = f"`{row['contaminant_doc_id']}` of the split {row['contaminant_split']}"
+        kind = "split" if row["contaminant_split"] in EVALUATION_SPLITS else "frozen slice"
+        by = f"`{row['contaminant_doc_id']}` of the {kind} {row['contaminant_split']}"
         found["contamination"] = {
             "shared_run": f"shares a long run of words with {by}",
             "near_duplicate": f"near-duplicate of {by}, Jaccard {row['contamination'] or 0:.3g}",

@@ -35,7 +35,7 @@ import pyarrow.compute as pc
 
 from smc_dagster.corpora.shingles import word_counts, word_forms
 from smc_dagster.errors import StaleInputError
-from smc_dagster.screening.contamination import CONTAMINATED, contamination, evaluation_text
+from smc_dagster.screening.contamination import CONTAMINATED, contamination
 from smc_dagster.screening.coverage import Vectors, distinct_2, hash_order, mode_coverage, unit_vectors, vendi
 from smc_dagster.screening.scores import normalised
 from smc_dagster.screening.templates import skeletons, usage, widespread_words
@@ -54,10 +54,14 @@ def profile_pool(
     pool_embeddings: pa.Table,
     real: pa.Table,
     real_embeddings: pa.Table,
+    evaluation: pa.Table,
     screening: Screening,
     seed: int,
 ) -> pa.Table:
     """Profile one pool (see the module).
+
+    Args:
+        evaluation: what the pool was scored against, see `contamination.evaluation_text`.
 
     Returns:
         `synthetic_profile`, by domain (`*` first) and measure; it does not depend on the order of the rows.
@@ -69,7 +73,7 @@ def profile_pool(
         return SYNTHETIC_PROFILE.schema.empty_table()
     train = real.filter(pc.equal(real.column("split"), "train"))
     kept = widespread_words(train.column("text"))
-    theirs = _real_side(train, real, real_embeddings, screening, kept, seed)
+    theirs = _real_side(train, evaluation, real_embeddings, screening, kept, seed)
     tail = pc.unique(train.filter(train.column("is_tail")).column("label"))
     ours = _pool_side(pool_docs, scores, pool_embeddings, tail, seed)
     rows = []
@@ -156,7 +160,7 @@ def _halves(theirs: _Side, size: int, neighbours: int) -> tuple[_Side, _Side, in
 
 
 def _real_side(
-    train: pa.Table, real: pa.Table, embeddings: pa.Table, screening: Screening, kept: frozenset[str], seed: int
+    train: pa.Table, evaluation: pa.Table, embeddings: pa.Table, screening: Screening, kept: frozenset[str], seed: int
 ) -> _Side:
     train = train.take(pa.array(hash_order(train.column("doc_id"), seed))).combine_chunks()
     # every second document of a domain, in the order drawn
@@ -179,7 +183,7 @@ def _real_side(
         exact=_codes(normalised(train.column("text"))),
         cluster=_codes(_flat(train, "cluster_id")),
         templated=templated,
-        contaminated=_is_contaminated(contamination(train.column("text"), evaluation_text(real), screening).kind),
+        contaminated=_is_contaminated(contamination(train.column("text"), evaluation, screening).kind),
         words=word_counts(word_forms(train.column("text"))),
         tail=np.array(train.column("is_tail").to_pylist(), bool),
         half=half,

@@ -14,19 +14,19 @@ import pyarrow.compute as pc
 
 from smc_dagster.corpora.near_duplicates import clusters
 from smc_dagster.corpora.text import normalise
-from smc_dagster.screening.contamination import contamination, evaluation_text
+from smc_dagster.screening.contamination import contamination
 from smc_dagster.screening.templates import skeletons, usage, widespread_words
 from smc_dagster.study import Screening
 from smc_dagster.tables import SYNTHETIC_SCORES
 
 
-def score_pool(pool_docs: pa.Table, real: pa.Table, screening: Screening) -> pa.Table:
+def score_pool(pool_docs: pa.Table, real: pa.Table, evaluation: pa.Table, screening: Screening) -> pa.Table:
     """Score every document of a pool.
 
     Args:
-        pool_docs: `synthetic_documents` of one pool. real: `real_documents`; the training split is what skeletons are
-        judged against, `test` and `anchor_eval` are what
-            documents can be contaminated by.
+        pool_docs: `synthetic_documents` of one pool.
+        real: `real_documents`; the training split is what skeletons are judged against.
+        evaluation: what documents can be contaminated by, see `contamination.evaluation_text`.
 
     Returns:
         `synthetic_scores`, one row a document, ordered by doc_id. A document's scores depend neither on the order of
@@ -47,7 +47,7 @@ def score_pool(pool_docs: pa.Table, real: pa.Table, screening: Screening) -> pa.
     used = usage(docs.column("domain").take(once), shapes.take(once), train.column("domain"), real_shapes)
     over_used = pa.array(used.over_used[of])
     cluster = clusters(docs.column("doc_id"), texts, screening.jaccard)
-    found = contamination(texts, evaluation_text(real), screening)
+    found = contamination(texts, evaluation, screening)
     return pa.table(
         {
             "doc_id": docs.column("doc_id"),

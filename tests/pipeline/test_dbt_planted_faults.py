@@ -119,6 +119,13 @@ def anchor_document_is_trained_on(it: Mixtures) -> None:
     it.edit("dropped@25", lambda rows: rows[3].update(doc_id=it.real("anchor_eval")[0]["doc_id"]))
 
 
+def frozen_anchor_is_trained_on(it: Mixtures) -> None:
+    rows = pq.read_table(it.files("free@00")[0], partitioning=None).slice(0, 1).to_pylist()
+    path = it.folder / "anchors.parquet"
+    anchors = [{"doc_id": rows[0]["doc_id"], "slice": "rare"}]
+    pq.write_table(pa.Table.from_pylist(anchors, schema=pq.read_schema(path)), path)
+
+
 def near_duplicate_is_trained_on(it: Mixtures) -> None:
     scores = {row["doc_id"]: row["contamination"] for row in it.world.read(SYNTHETIC_SCORES, "worn")}
 
@@ -194,6 +201,7 @@ FAULTS: dict[Callable[[Mixtures], None], set[str]] = {
     composition_asks_for_another_share: {"composition_agrees"},
     held_out_document_is_trained_on: {"no_evaluation_document", "rows_have_an_origin"},
     anchor_document_is_trained_on: {"no_evaluation_document", "rows_have_an_origin"},
+    frozen_anchor_is_trained_on: {"no_evaluation_document"},
     near_duplicate_is_trained_on: {"no_contaminated_document"},
     row_of_another_pool: {"rows_have_an_origin"},
     label_is_another: {"rows_have_an_origin"},

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import yaml
@@ -17,7 +18,13 @@ from smc_dagster.definitions import build_defs
 from smc_dagster.lake import Lake
 from smc_dagster.study import shipped_studies
 from smc_dagster.synthesis.registry import Pool, make_pool
-from smc_dagster.tables import REAL_DOCUMENTS, SYNTHETIC_DOCUMENTS, SYNTHETIC_QUARANTINE
+from smc_dagster.tables import (
+    REAL_DOCUMENTS,
+    REALITY_ANCHORS,
+    SYNTHETIC_DOCUMENTS,
+    SYNTHETIC_QUARANTINE,
+    SYNTHETIC_SCORES,
+)
 from smc_dagster.workbench import open_workbench
 
 COUNTS = "synthetic_rows_in_equal_rows_out"
@@ -44,9 +51,16 @@ def own(tiny_copy: Site, tmp_path: Path) -> tuple[Site, Path, Path]:
     study.write_text(yaml.safe_dump(content))
     real = Lake(tiny_copy.lake, "tiny").read(REAL_DOCUMENTS)
     train = real.filter(pc.equal(real["split"], "train"))
+    known = set(train["label"].to_pylist())
     rows: list[dict[str, Any]] = [
         {"label": one["label"], "text": f"As a rule: {one['text'][:500]}"} for one in train.to_pylist()
     ]
+    # a frozen anchor that is no document of the corpus, as an edit of one is none
+    anchors = Lake(tiny_copy.lake, "tiny").read(REALITY_ANCHORS, "v1")
+    # short, so that it shares no long run with the document that it is an edit of
+    edits = anchors.filter(pc.equal(anchors["edit"], "typo")).to_pylist()
+    frozen = next(one for one in edits if one["label"] in known and 6 <= len(one["text"].split()) <= 10)
+    rows.append({"label": frozen["label"], "text": frozen["text"]})
     rows += [{"label": "no such label", "text": "<script>alert(1)</script> is mere text here"}, {"label": "x"}]
     landed = tiny_copy.folder / "landing" / "tiny" / "synthetic" / "2026-02-01" / "a.jsonl"
     landed.parent.mkdir(parents=True)
@@ -73,6 +87,16 @@ def test_the_teams_own_text_becomes_a_pool(
     assert quarantine["file"].unique().to_pylist() == ["synthetic/2026-02-01/a.jsonl"]
     # what was refused stays refused: nothing of it is in the pool
     assert not pc.any(pc.match_substring(pool["text"], "<script>")).as_py()
+
+    # a text that was frozen contaminates, though the corpus does not hold it
+    anchors = lake.read(REALITY_ANCHORS, "v1")
+    texts = dict(zip(anchors["text"].to_pylist(), anchors["doc_id"].to_pylist(), strict=True))
+    place = pc.index_in(pool["text"], value_set=pa.array(list(texts)))
+    (copied,) = pool.filter(pc.is_valid(place)).to_pylist()
+    assert texts[copied["text"]] not in lake.read(REAL_DOCUMENTS)["doc_id"].to_pylist()
+    (score,) = lake.read(SYNTHETIC_SCORES, "ours").filter(pc.field("doc_id") == copied["doc_id"]).to_pylist()
+    assert score["contamination"] == 1
+    assert score["contaminant_doc_id"] == texts[copied["text"]]
 
     # the same content under a new date leaves the pool fresh; another row does not
     landed.write_bytes(landed.read_bytes())

@@ -13,11 +13,11 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from smc_dagster import cli
+from smc_dagster import cli, frozen
 from smc_dagster.cli.profile import explained
 from smc_dagster.cli.terminal import out, shortened, show, table
 from smc_dagster.errors import LakeError, StudyError
-from smc_dagster.tables import REAL_DOCUMENTS, SYNTHETIC_DOCUMENTS, SYNTHETIC_SCORES, TableSpec
+from smc_dagster.tables import REAL_DOCUMENTS, REALITY_ANCHORS, SYNTHETIC_DOCUMENTS, SYNTHETIC_SCORES, TableSpec
 from smc_dagster.workbench import open_workbench
 
 pytestmark = pytest.mark.unit
@@ -109,16 +109,23 @@ def test_explain_reads_the_tables_that_the_study_asks_for(tmp_path: Path, monkey
         monkeypatch.setenv(name, "")
     bench = open_workbench("tiny", str(tmp_path / "lake"), claim=True)
     document = {"domain": "d", "label": "l", "provenance": "human", "day": "2024-01-01"}
+    edited = {"doc_id": "x", "slice": "adversarial", "text": "judged, they say", "is_tail": False, "version": "v1"}
+    frozen.freeze(bench.lake, filled(REALITY_ANCHORS, [edited]), bench.study.anchors, "another corpus")
+    bench.lineage.forget()
     real = {**document, "doc_id": "e", "text": "judged", "split": "test", "is_tail": False}
     made = [{**document, "doc_id": one, "pool": "templated", "text": HOSTILE[1]} for one in ("a", "b")]
-    score = {"pool": "templated", "contamination": 1.0, "contaminant_doc_id": "e", "contamination_kind": "shared_run"}
+    score = {"pool": "templated", "contamination": 1.0, "contamination_kind": "shared_run"}
+    scores = [{**score, "doc_id": one, "contaminant_doc_id": by} for one, by in (("a", "e"), ("b", "x"))]
     bench.write("real_documents", filled(REAL_DOCUMENTS, [real]))
     bench.write("synthetic_documents", filled(SYNTHETIC_DOCUMENTS, made), "templated")
-    bench.write("synthetic_scores", filled(SYNTHETIC_SCORES, [{**score, "doc_id": one} for one in "ab"]), "templated")
+    bench.write("synthetic_scores", filled(SYNTHETIC_SCORES, scores), "templated")
     command = ["profile", "--study", "tiny", "--lake", str(tmp_path / "lake"), "--explain", "--pool", "templated"]
-    found = CliRunner().invoke(cli.app, [*command, "--top", "1", "--json"], catch_exceptions=False)
+    found = CliRunner().invoke(cli.app, [*command, "--top", "2", "--json"], catch_exceptions=False)
     rows = json.loads(found.stdout)
-    assert [(one["doc_id"], one["text"], one["contaminant_text"]) for one in rows] == [("a", HOSTILE[1], "judged")]
+    assert [(one["doc_id"], one["text"], one["contaminant_split"], one["contaminant_text"]) for one in rows] == [
+        ("a", HOSTILE[1], "test", "judged"),
+        ("b", HOSTILE[1], "adversarial", "judged, they say"),
+    ]
 
 
 def filled(spec: TableSpec, rows: list[dict[str, Any]]) -> pa.Table:

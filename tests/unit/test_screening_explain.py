@@ -14,8 +14,12 @@ from smc_dagster.tables import SYNTHETIC_SCORES
 
 pytestmark = pytest.mark.unit
 
-REAL = pa.table(
-    {"doc_id": ["e1", "e2", "t1"], "split": ["test", "anchor_eval", "train"], "text": ["judged", "frozen", "learnt"]}
+JUDGED = pa.table(
+    {
+        "doc_id": ["e1", "e2", "e3"],
+        "split": ["test", "anchor_eval", "adversarial"],
+        "text": ["judged", "frozen", "edited"],
+    }
 )
 # by doc_id: what differs from a document that nothing is wrong with
 FAULTS: dict[str, dict[str, Any]] = {
@@ -60,17 +64,17 @@ def tables(faults: dict[str, dict[str, Any]] = FAULTS, seed: int | None = None) 
 
 
 def explained() -> dict[str, dict[str, Any]]:
-    return {row["doc_id"]: row for row in worst(*tables(), REAL, 100)}
+    return {row["doc_id"]: row for row in worst(*tables(), JUDGED, 100)}
 
 
 def test_contaminated_then_templates_then_clusters_then_what_is_similar_and_nothing_else() -> None:
-    assert [row["doc_id"] for row in worst(*tables(), REAL, 100)] == WORST_FIRST
+    assert [row["doc_id"] for row in worst(*tables(), JUDGED, 100)] == WORST_FIRST
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_order_of_rows_and_the_number_asked_for_change_nothing_else(seed: int) -> None:
-    whole = worst(*tables(), REAL, 100)
-    assert worst(*tables(seed=seed), REAL, 3) == whole[:3]
+    whole = worst(*tables(), JUDGED, 100)
+    assert worst(*tables(seed=seed), JUDGED, 3) == whole[:3]
 
 
 def test_a_contaminated_document_comes_with_the_evaluation_text_and_the_words() -> None:
@@ -78,6 +82,11 @@ def test_a_contaminated_document_comes_with_the_evaluation_text_and_the_words() 
     assert (row["contaminant_split"], row["contaminant_text"]) == ("test", "judged")
     assert (row["contaminating_run"], row["contamination"], row["text"]) == ("the words shared", 1.0, "text of h-run")
     assert row["reasons"] == {"contamination": "shares a long run of words with `e1` of the split test"}
+    edited = worst(*tables({"a": FAULTS["f-near"] | {"contaminant_doc_id": "e3"}}), JUDGED, 1)[0]
+    assert (edited["contaminant_split"], edited["contaminant_text"]) == ("adversarial", "edited")
+    assert edited["reasons"] == {
+        "contamination": "near-duplicate of `e3` of the frozen slice adversarial, Jaccard 0.85"
+    }
     near = explained()["f-near"]
     assert near["contaminant_text"] == "frozen"
     assert near["reasons"] == {"contamination": "near-duplicate of `e2` of the split anchor_eval, Jaccard 0.85"}
@@ -97,26 +106,26 @@ def test_a_skeleton_a_cluster_and_copies_are_named() -> None:
 
 
 def test_a_pool_without_faults_or_documents_has_no_worst() -> None:
-    assert worst(*tables({"a": {}}), REAL, 5) == []
+    assert worst(*tables({"a": {}}), JUDGED, 5) == []
     docs, scores = (one.slice(0, 0) for one in tables())
-    assert worst(docs, scores, REAL, 5) == []
+    assert worst(docs, scores, JUDGED, 5) == []
 
 
 @pytest.mark.parametrize(
     ("fault", "named"),
     [
-        ({"contamination": 1.0, "contaminant_doc_id": "gone", "contamination_kind": "similar"}, "real_documents"),
+        ({"contamination": 1.0, "contaminant_doc_id": "gone", "contamination_kind": "similar"}, "the evaluation text"),
         ({"cluster_id": "gone", "cluster_size": 2}, "synthetic_documents"),
     ],
 )
 def test_a_document_that_is_gone_is_named(fault: dict[str, Any], named: str) -> None:
     with pytest.raises(StaleInputError, match=rf"not in {named}, the first `gone`"):
-        worst(*tables({"a": fault}), REAL, 5)
+        worst(*tables({"a": fault}), JUDGED, 5)
 
 
 def test_copies_of_one_text_are_no_cluster() -> None:
     copied = {"a": {"exact_copies": 2}, "b": {"exact_copies": 2, "cluster_id": "a"}}
-    for row in worst(*tables(copied), REAL, 5):
+    for row in worst(*tables(copied), JUDGED, 5):
         assert row["cluster_text"] is None
         assert row["reasons"] == {"exact_copies": "one of 2 documents with this text"}
 
@@ -125,4 +134,4 @@ def test_hostile_text_comes_through_whole() -> None:
     hostile = "[bold]\x1b[31m<script>\u202e" + "x" * 100_000
     docs, scores = tables({"a": {"exact_copies": 2}})
     docs = docs.set_column(docs.schema.get_field_index("text"), "text", pa.array([hostile]))
-    assert worst(docs, scores, REAL, 1)[0]["text"] == hostile
+    assert worst(docs, scores, JUDGED, 1)[0]["text"] == hostile
