@@ -19,6 +19,7 @@ from smc_dagster.definitions import build_defs
 from smc_dagster.defs.partitions import DAYS
 from smc_dagster.lake import Lake
 from smc_dagster.tables import ARM_METRICS, PREDICTIONS, REAL_DOCUMENTS, TRAINING_SPLITS
+from smc_dagster.workbench import open_workbench
 
 TINY = ROOT / "smc_dagster" / "studies" / "tiny.yaml"
 
@@ -29,6 +30,14 @@ def altered(tmp_path: Path, **anchors: object) -> str:
     path = tmp_path / "altered.yaml"
     path.write_text(yaml.safe_dump(study))
     return str(path)
+
+
+def enter(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make this process one that works on the site."""
+    for name, value in site.environment.items():
+        if name.startswith("SMC_"):
+            monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DAGSTER_HOME", str(site.home))
 
 
 def digest(path: Path) -> str:
@@ -78,10 +87,7 @@ def test_a_new_day_leaves_the_anchors_and_keeps_their_text_held_out(
         for word in ("again", "too", "indeed")
     ]
     (landing / "more.jsonl").write_text("\n".join(lines) + "\n")
-    for name, value in tiny_copy.environment.items():
-        if name.startswith("SMC_"):
-            monkeypatch.setenv(name, value)
-    monkeypatch.setenv("DAGSTER_HOME", str(tiny_copy.home))
+    enter(tiny_copy, monkeypatch)
     defs = build_defs("tiny", str(tiny_copy.lake))
     with dg.DagsterInstance.from_config(str(tiny_copy.home)) as instance:
         instance.add_dynamic_partitions(str(DAYS.name), ["2027-01-02"])
@@ -103,6 +109,48 @@ def test_a_new_day_leaves_the_anchors_and_keeps_their_text_held_out(
     mates = [row for row in after.values() if row["cluster_id"] in clusters]
     assert any(row["day"] == "2027-01-02" for row in mates)
     assert not [row for row in mates if row["split"] in TRAINING_SPLITS]
+
+
+def test_a_second_version_is_frozen_beside_the_first_and_makes_stale_what_is_judged_by_it(
+    tiny_copy: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path: digest(path) for path in (tiny_copy.lake / "reality_anchors").rglob("*") if path.is_file()}
+    study = altered(tmp_path, version="v2", adversarial=25)
+    enter(tiny_copy, monkeypatch)
+    first = frozen.read(Lake(tiny_copy.lake, "tiny"), frozen.versions(Lake(tiny_copy.lake, "tiny"))[0])
+    # the corpus is the one that the second version is chosen from: only what is of a version is due
+    bench = open_workbench(study, str(tiny_copy.lake))
+    assert bench.lineage.is_fresh("real_documents")
+    assert not bench.lineage.is_fresh("reality_anchors")
+    with dg.DagsterInstance.from_config(str(tiny_copy.home)) as instance:
+        result = (
+            build_defs(study, str(tiny_copy.lake))
+            .resolve_job_def("corpus")
+            .execute_in_process(
+                instance=instance,
+                asset_selection=[dg.AssetKey("reality_anchors"), dg.AssetKey("anchor_embeddings")],
+            )
+        )
+        assert result.success
+    assert {path: digest(path) for path in before} == before
+    bench = open_workbench(study, str(tiny_copy.lake))
+    assert [one.version for one in frozen.versions(bench.lake)] == ["v1", "v2"]
+    second = bench.read("reality_anchors")
+    assert set(second["version"].to_pylist()) == {"v2"}
+    edits = second.filter(pc.equal(second["slice"], "adversarial"))
+    assert edits.num_rows == 25 < first.filter(pc.equal(first["slice"], "adversarial")).num_rows
+    # as another set of the same kind: its ids, texts and vectors are of the same corpus
+    assert set(edits["doc_id"].to_pylist()) <= set(first["doc_id"].to_pylist())
+    assert set(bench.read("anchor_embeddings")["doc_id"].to_pylist()) == set(second["doc_id"].to_pylist())
+    arm, pool = bench.study.arms[-1].key, next(iter(bench.study.pools))
+    assert bench.lineage.is_fresh("real_documents")
+    assert bench.lineage.is_fresh("synthetic_documents", pool)
+    assert not bench.lineage.is_fresh("synthetic_scores", pool)
+    assert not bench.lineage.is_fresh("arm_metrics", arm)
+    # the study that names the first version is as it was
+    old = open_workbench("tiny", str(tiny_copy.lake))
+    assert old.read("reality_anchors").equals(first)
+    assert [one.key for one in old.fresh_arms()] == [one.key for one in old.study.arms]
 
 
 def test_tampering_stops_the_run(tiny_copy: Site) -> None:
