@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from smc_dagster.findings.collect import Evidence
@@ -17,6 +18,20 @@ from smc_dagster.study import Study
 from smc_dagster.tables import ANCHOR_EVAL_SLICES
 
 SLICES = ("test", *ANCHOR_EVAL_SLICES)
+# n: documents; share: the largest asked; the rest are means over replicates at the 0 % arm and there, null where a
+# slice is empty; gap: mean confidence minus accuracy
+ROWS = pa.schema(
+    [
+        ("series", pa.string()),
+        ("slice", pa.string()),
+        ("n", pa.int64()),
+        ("share", pa.float64()),
+        ("accuracy_base", pa.float64()),
+        ("accuracy", pa.float64()),
+        ("gap_base", pa.float64()),
+        ("gap", pa.float64()),
+    ]
+)
 
 
 def versions(evidence: Evidence) -> list[str]:
@@ -24,27 +39,22 @@ def versions(evidence: Evidence) -> list[str]:
     return sorted(str(one) for one in pc.unique(evidence.metrics["anchors"]).to_pylist() if one is not None)
 
 
-def slice_rows(study: Study, evidence: Evidence) -> list[dict[str, Any]]:
-    """A row a series and slice, in the study's order, of series with a 0 % arm and another.
-
-    Returns:
-        series, slice, n (documents), asked (largest share, 0-1), and means over replicates at the 0 % arm and there:
-        accuracy_base, accuracy (0-1), gap_base, gap (mean confidence minus accuracy). None where a slice is empty.
-    """
+def slice_table(study: Study, evidence: Evidence) -> pa.Table:
+    """ROWS: a row a series and slice, in the study's order, of series with a 0 % arm and another."""
     rows: list[dict[str, Any]] = []
     for one in study.series:
         largest, arms = evidence.largest(one.name), evidence.of_series(one.name)
         if largest is None:
             continue
         for name in SLICES:
-            row: dict[str, Any] = {"series": one.name, "slice": name, "asked": largest.share}
+            row: dict[str, Any] = {"series": one.name, "slice": name, "share": largest.share}
             row["n"] = _rows(evidence, largest.key, name)
             for metric in ("accuracy", "gap"):
                 found = evidence.metric(metric, name)
                 row[f"{metric}_base"] = _mean(found, arms[0].key)
                 row[metric] = _mean(found, largest.key)
             rows.append(row)
-    return rows
+    return pa.Table.from_pylist(rows, schema=ROWS)
 
 
 def _mean(found: dict[str, Any], key: str) -> float | None:

@@ -1,37 +1,36 @@
 """The study's report: one HTML file that needs nothing else.
 
 What belongs here: gathering what the page shows, and the order of its sections. What does not: rows of tables
-(report_tables.py), drawing (plots.py), markup and style (the folder `page`, one file a section).
+(report_tables.py), plots (report_plots.py), markup and style (the folder `page`, one file a section).
 
-Everything from the corpus or the study is escaped by the template. Plots are images inside the page, on a light
-ground of their own, so that they read the same in the dark.
+Everything from the corpus or the study is escaped by the template. Plots are SVG in the page's own colours, and every
+plot and table has its numbers behind a link that holds them. The page fetches nothing and runs nothing: its security
+policy allows the one stylesheet inside it, by its hash.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any
 
 import pyarrow as pa
 
 from smc_dagster.errors import LakeError
-from smc_dagster.findings import anchor_slices, plots, report_tables
+from smc_dagster.findings import anchor_slices, composition, report_plots, report_tables
 from smc_dagster.findings.claims import CLAIMS
+from smc_dagster.findings.downloads import Download, download
 from smc_dagster.findings.draw import Findings
-from smc_dagster.findings.mitigation_effects import QUESTIONS
-from smc_dagster.findings.sentences import answer
+from smc_dagster.findings.sentences import answer_parts
 from smc_dagster.findings.summary import budget
 from smc_dagster.lake import Lake
-from smc_dagster.study import Composition, Study
-from smc_dagster.tables import SYNTHETIC_PROFILE
+from smc_dagster.study import Study
+from smc_dagster.tables import MIXTURE_COMPOSITION, SYNTHETIC_PROFILE
 
 BUDGET_WORDS = {"steps": "optimiser steps", "examples_seen": "examples seen", "flops": "FLOPs"}
-CAPTIONS = {
-    "rare_recall": "Mean over the rare labels of the share of their documents found, on the anchor slice “rare”.",
-    "confidence": "Mean probability of the predicted label, on the natural test split.",
-    "ece": "Equal-mass, top-label, on the natural test split; 0 is perfect, but a perfect model shows noise.",
-}
+ANCHORS = "anchor_slices"
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,7 @@ SECTIONS = (
     Section("pools", "Pools"),
     Section("mixtures", "Mixtures and budget"),
     Section("caveats", "Caveats"),
+    Section("tables", "Tables"),
     Section("again", "Run it again"),
 )
 
@@ -85,9 +85,14 @@ def render(study: Study, lake: Lake, findings: Findings, fingerprint: str) -> st
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    style = resources.files("smc_dagster.findings").joinpath("page", "style.css").read_text(encoding="utf-8")
     context = _context(study, lake, findings, fingerprint)
-    sections = [one for one in SECTIONS if not one.needs or context[one.needs]]
-    return environment.get_template("page.html").render(sections=sections, **context)
+    return environment.get_template("page.html").render(
+        style=style,
+        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        sections=[one for one in SECTIONS if not one.needs or context[one.needs]],
+        **context,
+    )
 
 
 def _context(study: Study, lake: Lake, findings: Findings, fingerprint: str) -> dict[str, Any]:
@@ -96,28 +101,33 @@ def _context(study: Study, lake: Lake, findings: Findings, fingerprint: str) -> 
     domain_series, domains = report_tables.domain_rows(findings)
     grades, by_threshold = report_tables.threshold_rows(study, findings)
     realised = evidence.realised_shares()
+    mixed = composition.by_arm(evidence)
+    anchors = anchor_slices.slice_table(study, evidence)
+    beside = {
+        ANCHORS: anchors,
+        MIXTURE_COMPOSITION.name: mixed,
+        SYNTHETIC_PROFILE.name: pa.concat_tables([SYNTHETIC_PROFILE.schema.empty_table(), *profiles.values()]),
+    }
     return {
         "study": study,
         "fingerprint": fingerprint,
-        "answer": answer(study, findings.headline, findings.onset),
+        "answer": answer_parts(study, findings.headline, findings.onset),
         "claims": [claim.text for claim in CLAIMS],
         "series": [(one.name, report_tables.describe(one)) for one in study.series],
         "groups": report_tables.headline_groups(study, findings),
-        "curves": _curves(study, findings),
+        "curves": report_plots.curves(study, findings),
         "onsets": report_tables.onset_rows(findings),
         "trade": report_tables.trade_rows(findings),
-        "anchors": report_tables.anchor_rows(study, evidence),
+        "anchors": report_tables.anchor_rows(anchors),
         "anchor_versions": anchor_slices.versions(evidence),
         "grades": grades,
         "thresholds": by_threshold,
         "contrasts": report_tables.contrast_rows(findings, study.findings.level),
-        "contrast_figures": _contrast_figures(study, findings),
-        "reliability": _image(
-            plots.svg_reliability(evidence, [one.name for one in study.series], study.evaluation.ece_bins)
-        ),
+        "contrast_plots": report_plots.contrasts(study, findings),
+        "reliability": report_plots.reliability(study, findings),
         "pools": [(name, pool.generator) for name, pool in study.pools.items() if name in profiles],
         "profile": report_tables.profile_rows(profiles),
-        "composition": report_tables.composition_rows(evidence),
+        "composition": composition.printed(mixed),
         "domain_series": domain_series,
         "domains": domains,
         "budget": _budget(findings),
@@ -126,7 +136,12 @@ def _context(study: Study, lake: Lake, findings: Findings, fingerprint: str) -> 
         "all_arms": len(study.arms),
         "short": any(arm.share - realised[arm.key] > 0.01 for arm in evidence.arms),
         "documents": {name: f"{len(documents):,}" for name, documents in evidence.documents.items()},
+        "tables": _downloads(study, findings.tables | beside),
     }
+
+
+def _downloads(study: Study, tables: dict[str, pa.Table]) -> dict[str, Download]:
+    return {name: download(table, study.name, name) for name, table in tables.items()}
 
 
 def _profiles(study: Study, lake: Lake) -> dict[str, pa.Table]:
@@ -139,38 +154,6 @@ def _profiles(study: Study, lake: Lake) -> dict[str, pa.Table]:
     return found
 
 
-def _controls(study: Study) -> set[str]:
-    return {one.name for one in study.series if one.composition is Composition.DROP}
-
-
-def _curves(study: Study, findings: Findings) -> list[dict[str, str]]:
-    series = [one.name for one in study.series]
-    shown = []
-    for metric, slice_name, title in plots.CURVES:
-        level = study.findings.level
-        svg = plots.svg_share_curve(findings.metrics, metric, slice_name, title, series, _controls(study), level)
-        ends = []
-        for name in series:
-            found = plots.curve(findings.metrics, name, metric, slice_name, level)
-            if len(found["share"]) > 1:
-                ends.append(
-                    f"{name} {found['mean'][0]:.3f} at 0 %, {found['mean'][-1]:.3f} at {found['share'][-1]:.0%}"
-                )
-        alt = f"{title} against synthetic share. " + "; ".join(ends)
-        shown.append({"title": title, "image": _image(svg) or "", "alt": alt, "caption": CAPTIONS[metric]})
-    return shown
-
-
-def _contrast_figures(study: Study, findings: Findings) -> list[dict[str, str]]:
-    shown = []
-    order = [one.name for one in study.series]
-    for kind, question in QUESTIONS.items():
-        image = _image(plots.svg_contrasts(findings.mitigation_effects, kind, _controls(study), order))
-        if image is not None:
-            shown.append({"kind": kind, "question": question[0].upper() + question[1:], "image": image})
-    return shown
-
-
 def _budget(findings: Findings) -> dict[str, Any]:
     found = budget(findings.evidence)
     rows = []
@@ -180,7 +163,3 @@ def _budget(findings: Findings) -> dict[str, Any]:
             ends = value if isinstance(value, list) else [value]
             rows.append((words, " to ".join(f"{end:,.0f}" if end < 1e9 else f"{end:.3g}" for end in ends)))
     return {"rows": rows, "equal": found["equal_for_all_arms"]}
-
-
-def _image(svg: str | None) -> str | None:
-    return None if svg is None else "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()

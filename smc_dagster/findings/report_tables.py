@@ -12,18 +12,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from smc_dagster.findings import anchor_slices
 from smc_dagster.findings.claims import BY_MEASURE
-from smc_dagster.findings.collect import Evidence
 from smc_dagster.findings.curves import in_words
 from smc_dagster.findings.draw import Findings
 from smc_dagster.findings.mitigation_effects import QUESTIONS
+from smc_dagster.findings.plots import CURVES
 from smc_dagster.findings.sentences import MEASURE_WORDS, figure, share
 from smc_dagster.findings.thresholds import NOT_COUNTED, thresholds
 from smc_dagster.study import Composition, Series, Study
-from smc_dagster.tables import ALL_DOMAINS
+from smc_dagster.tables import ALL_DOMAINS, COLLAPSE_ONSET
 
 MARKS = {"supported": "✓", "contradicted": "✗", "undecided": "?"}
+# where on the page the evidence for a row of the headline table is
+EVIDENCE = {measure: f"plot-{measure}" for measure, _, _ in CURVES} | {"onset": f"table-{COLLAPSE_ONSET.name}"}
 STATUS = {
     "identified": "knee identified",
     "smooth_decline": "smooth decline",
@@ -65,6 +66,7 @@ def _headline_row(row: dict[str, Any], findings: Findings) -> dict[str, Any]:
         measured = STATUS[onset.status] if onset else "–"
     return {
         "measure": MEASURE_WORDS[measure],
+        "evidence": EVIDENCE[measure],
         "claim": claim.text,
         "at": share(row["share"]),
         "measured": measured,
@@ -172,35 +174,6 @@ def profile_rows(profiles: dict[str, pa.Table]) -> list[dict[str, Any]]:
     ]
 
 
-def composition_rows(evidence: Evidence) -> list[dict[str, Any]]:
-    """A row an arm: rows over all domains, mean over replicates, and how many domains fell short, and why."""
-    rows = []
-    table = evidence.composition
-    for arm in evidence.arms:
-        own = table.filter(pc.field("arm") == arm.key)
-        if own.num_rows == 0:
-            continue
-        replicates = len(pc.unique(own["replicate"]))
-        means = {
-            name: (pc.sum(own[name]).as_py() or 0) / replicates
-            for name in ("budget", "rows_real", "rows_synthetic", "rows_asked", "rows_displaced", "shortfall")
-        }
-        short = own.filter(pc.field("shortfall") > 0)
-        whys = [f"{len(_distinct(short, why))} by {why}" for why in ("cap", "pool") if _distinct(short, why)]
-        rows.append(
-            {
-                "arm": arm.key,
-                "asked": share(arm.share),
-                "reached": share(means["rows_displaced"] / means["budget"]) if means["budget"] else "–",
-                "real": f"{means['rows_real']:,.0f}",
-                "synthetic": f"{means['rows_synthetic']:,.0f}",
-                "shortfall": f"{means['shortfall']:,.0f}",
-                "why": "domains held back: " + ", ".join(whys) if whys else "–",
-            }
-        )
-    return rows
-
-
 def domain_rows(findings: Findings) -> tuple[list[str], list[dict[str, Any]]]:
     """Series, and a row a domain: tail documents, cap in force, and what each series' safe share is."""
     table = findings.safe_shares.to_pylist()
@@ -234,24 +207,20 @@ def _safe_cell(row: dict[str, Any] | None) -> dict[str, str]:
     return {"kind": "unknown", "text": "? too few data", "note": row["note"]}
 
 
-def anchor_rows(study: Study, evidence: Evidence) -> list[dict[str, str]]:
-    """A row a series and slice of the reality anchors, beside the natural test split."""
+def anchor_rows(table: pa.Table) -> list[dict[str, str]]:
+    """A row a series and slice of the reality anchors (`anchor_slices.ROWS`), beside the natural test split."""
     signed = ("gap_base", "gap")
     return [
         {
             "series": str(row["series"]),
             "slice": str(row["slice"]),
             "n": f"{row['n']:,}",
-            "at": share(row["asked"]),
+            "at": share(row["share"]),
             **{name: _number(row[name]) for name in ("accuracy_base", "accuracy")},
             **{name: "–" if row[name] is None else _signed(row[name]) for name in signed},
         }
-        for row in anchor_slices.slice_rows(study, evidence)
+        for row in table.to_pylist()
     ]
-
-
-def _distinct(table: pa.Table, why: str) -> set[str]:
-    return {str(name) for name in table.filter(pc.field("why") == why)["domain"].to_pylist()}
 
 
 def _signed(value: float) -> str:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from smc_dagster.findings.claims import BY_MEASURE
 from smc_dagster.study import Composition, Study
+from smc_dagster.tables import COLLAPSE_ONSET, HEADLINE
 
 MEASURE_WORDS = {
     "rare_recall": "rare-case recall",
@@ -46,17 +47,24 @@ def figure(measure: str, value: float | None) -> str:
 
 
 def answer(study: Study, headline: pa.Table, onset: pa.Table) -> str:
-    """The answer in a few sentences: onset first, then the loss of rare cases, then the tally of verdicts.
+    """The answer in a few sentences, as text: see `answer_parts`."""
+    return " ".join(text for text, _ in answer_parts(study, headline, onset))
 
-    The control series says what losing real rows does; it has its own sentence and no part in the others.
+
+def answer_parts(study: Study, headline: pa.Table, onset: pa.Table) -> list[tuple[str, str | None]]:
+    """The answer: onset first, then the loss of rare cases, then the tally of verdicts.
+
+    Each part has the name of the table that it was read from; None where there is nothing to read
+    yet. The control series says what losing real rows does; it has its own sentence and no part in the others.
     """
     controls = {series.name for series in study.series if series.composition is Composition.DROP}
     every = headline.to_pylist()
     rows = [row for row in every if row["series"] not in controls]
     if not rows:
-        return "Too few arms have results for an answer: each series needs its 0 % arm and at least one more."
-    parts = [_onsets(onset, controls), _losses(rows), *_control(every, controls), _tally(rows)]
-    return " ".join(parts)
+        few = "Too few arms have results for an answer: each series needs its 0 % arm and at least one more."
+        return [(few, None)]
+    measured = [_losses(rows), *_control(every, controls), _tally(rows)]
+    return [(_onsets(onset, controls), COLLAPSE_ONSET.name), *((one, HEADLINE.name) for one in measured)]
 
 
 def _onsets(onset: pa.Table, controls: set[str]) -> str:

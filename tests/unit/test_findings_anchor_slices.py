@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from smc_dagster.findings.anchor_slices import SLICES, slice_rows, versions
+from smc_dagster.findings.anchor_slices import SLICES, slice_table, versions
 from smc_dagster.findings.collect import Evidence
 from smc_dagster.findings.report_tables import anchor_rows
 from smc_dagster.study import load_study
@@ -32,10 +32,10 @@ def evidence() -> Evidence:
 
 
 def test_a_row_a_series_and_slice_at_both_ends() -> None:
-    rows = {(row["series"], row["slice"]): row for row in slice_rows(STUDY, evidence())}
+    rows = {(row["series"], row["slice"]): row for row in slice_table(STUDY, evidence()).to_pylist()}
     assert len(rows) == 2 * len(SLICES)
     row = rows["templated", "adversarial"]
-    assert (row["asked"], row["n"]) == (0.6, 103)
+    assert (row["share"], row["n"]) == (0.6, 103)
     assert row["accuracy_base"] == pytest.approx(np.mean([0.6, 0.61]))
     assert row["accuracy"] == pytest.approx(np.mean([0.3, 0.31]))
     assert row["gap"] == pytest.approx(-0.15)
@@ -43,7 +43,6 @@ def test_a_row_a_series_and_slice_at_both_ends() -> None:
 
 
 def test_an_empty_slice_is_shown_as_such() -> None:
-    row = next(
-        one for one in anchor_rows(STUDY, evidence()) if (one["series"], one["slice"]) == ("real_dropped", "rare")
-    )
+    shown = anchor_rows(slice_table(STUDY, evidence()))
+    row = next(one for one in shown if (one["series"], one["slice"]) == ("real_dropped", "rare"))
     assert (row["n"], row["accuracy"], row["gap"]) == ("0", "–", "–")
