@@ -42,13 +42,13 @@ CODE_VERSIONS = {
     "checkpoints": "1",
     "predictions": "2",
     "arm_metrics": "2",
-    "headline": "1",
-    "collapse_onset": "1",
+    "headline": "2",
+    "collapse_onset": "2",
     "safe_shares": "1",
     "mitigation_effects": "1",
-    "provenance_thresholds": "1",
+    "provenance_thresholds": "2",
     "strictness_trade": "1",
-    "study_report": "2",
+    "study_report": "3",
 }
 
 

@@ -30,9 +30,22 @@ def findings(study: StudyOption = None, lake: LakeOption = None, as_json: JsonOp
     out.print(f"[bold]{printable(bench.study.title)}[/bold]  (fingerprint {shown['fingerprint']})")
     if shown.get("answer"):
         out.print(printable(shown["answer"]), "\n")
-    headline = ["series", "measure", "claim", "share", "estimate", "low", "high", "verdict"]
+    headline = ["series", "measure", "claim", "share", "estimate", "low", "high", "verdict", "n_needed"]
     out.print(table("Headline", shown["headline"], headline))
-    out.print(table("Onset", shown["onset"], ["series", "domain", "measure", "status", "knot", "low", "high"]))
+    onset = [row for row in shown["onset"] if row["domain"] == "*" or row["status"] != "insufficient_data"]
+    columns = [
+        "series",
+        "domain",
+        "measure",
+        "status",
+        "knot",
+        "low",
+        "high",
+        "smallest_knee",
+        "false_knees",
+        "coverage",
+    ]
+    out.print(table("Onset", onset, columns))
     safe = [row for row in shown["safe_shares"] if row.get("status") != "insufficient_data"]
     out.print(table("Safe shares", safe, ["series", "domain", "status", "share", "margin", "n"]))
     if shown["provenance_thresholds"]:
@@ -41,6 +54,6 @@ def findings(study: StudyOption = None, lake: LakeOption = None, as_json: JsonOp
     if shown["strictness_trade"]:
         columns = ["pool", "strictness", "share", "pool_left", "contaminated", "templated", "duplicated", "coverage"]
         out.print(table("By strictness", shown["strictness_trade"], [*columns, "tail_recall", "change", "low", "high"]))
-    skipped = len(shown["safe_shares"]) - len(safe)
+    skipped = len(shown["safe_shares"]) - len(safe) + len(shown["onset"]) - len(onset)
     if skipped:
         out.print(f"{skipped} more series and domains have too little data to say; `--json` lists them.")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -49,6 +49,11 @@ class Model:
     at: Floats
     feasible: Callable[[Floats], NDArray[np.bool_]]
 
+    @cached_property
+    def inverse(self) -> Floats:
+        """[candidates, 2, shares] pseudo-inverse of each basis."""
+        return np.asarray(np.linalg.pinv(self.bases))
+
     def fit(self, curves: Floats) -> tuple[Floats, Floats, Floats]:
         """Least squares on centred curves.
 
@@ -58,10 +63,12 @@ class Model:
         Returns:
             fitted [n, shares], best knot [n], and the squared error by candidate [n, candidates] (inf: infeasible).
         """
-        inverse = np.linalg.pinv(self.bases)
-        coefficients = np.einsum("kps,ns->nkp", inverse, curves)
+        candidates, points = self.bases.shape[:2]
+        shape = (len(curves), candidates, 2)
+        coefficients = (curves @ self.inverse.reshape(-1, points).T).reshape(shape)
+        along = (curves @ self.bases.transpose(0, 2, 1).reshape(-1, points).T).reshape(shape)
         total = np.sum(curves**2, axis=1, keepdims=True)
-        explained = np.einsum("nkp,ksp,ns->nk", coefficients, self.bases, curves, optimize=True)
+        explained = np.sum(coefficients * along, axis=2)
         errors = np.where(self.feasible(coefficients), np.maximum(total - explained, 0.0), np.inf)
         best = np.argmin(errors, axis=1)
         rows = np.arange(len(curves))

@@ -18,6 +18,7 @@ from smc_dagster.findings.headline import build_headline, draws_suffice
 from smc_dagster.findings.mitigation_effects import build_mitigation_effects
 from smc_dagster.findings.mixtures import Mixtures
 from smc_dagster.findings.onset import Onset
+from smc_dagster.findings.onset_table import build_onset_table
 from smc_dagster.findings.onsets import find_onsets, losing_series
 from smc_dagster.findings.power import smallest_effect
 from smc_dagster.findings.safe_shares import build_safe_shares
@@ -28,7 +29,6 @@ from smc_dagster.lake import Lake
 from smc_dagster.lineage import Lineage
 from smc_dagster.study import Arm, Study
 from smc_dagster.tables import (
-    ALL_DOMAINS,
     COLLAPSE_ONSET,
     HEADLINE,
     MITIGATION_EFFECTS,
@@ -98,7 +98,7 @@ def draw_findings(
         raise StaleInputError(f"no arm of study `{study.name}` has results ({why})", "run `smc study run`")
     effects = Effects(evidence, study)
     losing = losing_series(study, evidence, effects)
-    onsets = find_onsets(study, evidence, losing)
+    onsets = find_onsets(study, evidence, effects, losing)
     headline = build_headline(evidence, effects, onsets, study.findings.level)
     safe_shares = build_safe_shares(study, evidence, effects)
     mixtures = Mixtures(lake)
@@ -110,33 +110,15 @@ def draw_findings(
         untraded.append(f"what the filter saves and costs was not drawn: {error.problem}")
     return Findings(
         headline=headline,
-        onset=_onset_table(onsets),
+        onset=build_onset_table(study, evidence, effects, onsets),
         safe_shares=safe_shares,
-        thresholds=build_thresholds(study, mixtures, evidence, onsets, losing, safe_shares),
+        thresholds=build_thresholds(study, mixtures, evidence, effects, onsets, losing, safe_shares),
         mitigation_effects=build_mitigation_effects(study, evidence, effects),
         strictness_trade=trade,
         notes=[*evidence.notes, *reach(study, evidence, headline), *untraded],
         evidence=evidence,
         onsets=onsets,
     )
-
-
-def _onset_table(onsets: dict[str, Onset]) -> pa.Table:
-    rows = [
-        {
-            "series": name,
-            "domain": ALL_DOMAINS,
-            "measure": "rare_recall",
-            "status": one.status,
-            "best_model": one.best_model or None,
-            "knot": one.knot,
-            "low": one.low,
-            "high": one.high,
-            "note": one.note,
-        }
-        for name, one in onsets.items()
-    ]
-    return pa.Table.from_pylist(rows, schema=COLLAPSE_ONSET.schema)
 
 
 def reach(study: Study, evidence: Evidence, headline: pa.Table) -> list[str]:

@@ -146,6 +146,10 @@ class Effects:
         documents = self._evidence.documents.get("rare")
         return 0 if documents is None else int(tail_of(documents, domain).sum())
 
+    def recall_drawn(self, key: str, domain: str = ALL_DOMAINS) -> Floats:
+        """Rare recall of an arm that has predictions, with the documents drawn anew, [replicates, draws]."""
+        return self._draws("rare_recall")[key, domain]
+
     def _values(self, measure: str, domain: str) -> Values:
         if (measure, domain) not in self._metrics:
             found = self._evidence.metric(measure, BY_MEASURE[measure].slice, domain)

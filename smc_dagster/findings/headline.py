@@ -10,7 +10,8 @@ Verdicts:
   level, and the claimed figure lies inside the interval or is exceeded by all of it;
 - it is `contradicted` where the interval excludes the claimed figure on the side of a lesser, no, or the opposite
   effect;
-- else it is `undecided`.
+- else it is `undecided`. Where the study would probably have missed an effect of the size claimed, so many documents
+  and replicates as would do stand beside it.
 
 - The onset is `supported` where a knee is identified and its interval overlaps the claimed range;
 - `contradicted` where a knee is identified elsewhere; where the decline is smooth and a loss is already proven at
@@ -31,6 +32,7 @@ from smc_dagster.findings.claims import EFFECT_CLAIMS, ONSET, RARE_RECALL, Claim
 from smc_dagster.findings.collect import Evidence
 from smc_dagster.findings.effects import Effect, Effects, holm
 from smc_dagster.findings.onset import Onset
+from smc_dagster.findings.power import enough
 from smc_dagster.tables import HEADLINE
 
 SUPPORTED, CONTRADICTED, UNDECIDED = "supported", "contradicted", "undecided"
@@ -83,8 +85,10 @@ def build_headline(evidence: Evidence, effects: Effects, onsets: dict[str, Onset
                 found.append((claim, effect, name, arm.share))
     adjusted = holm([effect.p_value for _, effect, _, _ in found])
     for (claim, effect, name, share), p_holm in zip(found, adjusted, strict=True):
+        verdict = effect_verdict(claim, effect, p_holm, level)
         rows.append(
             {
+                **needed(verdict, effect, abs(claim.claimed)),
                 "measure": claim.measure,
                 "claim": claim.text,
                 "claimed": claim.claimed,
@@ -93,7 +97,7 @@ def build_headline(evidence: Evidence, effects: Effects, onsets: dict[str, Onset
                 "high": effect.high,
                 "p_value": effect.p_value,
                 "p_holm": p_holm,
-                "verdict": effect_verdict(claim, effect, p_holm, level),
+                "verdict": verdict,
                 "series": name,
                 "share": share,
                 "n": effect.n,
@@ -106,6 +110,20 @@ def build_headline(evidence: Evidence, effects: Effects, onsets: dict[str, Onset
     order = {name: i for i, name in enumerate(series)}
     rows.sort(key=lambda row: order[str(row["series"])])
     return pa.Table.from_pylist(rows, schema=HEADLINE.schema)
+
+
+def needed(verdict: str, effect: Effect | None, claimed: float) -> dict[str, int | None]:
+    """Documents and replicates that would do, where a verdict is open for want of them; else nulls.
+
+    Args:
+        effect: what the verdict rests on; None where it rests on none.
+        claimed: size of the effect claimed, in the effect's unit.
+    """
+    found: dict[str, int | None] = {"n_needed": None, "replicates_needed": None}
+    if verdict == UNDECIDED and effect is not None and effect.smallest > claimed:
+        found["n_needed"] = enough(effect.n, effect.smallest, claimed)
+        found["replicates_needed"] = enough(effect.replicates, effect.smallest, claimed)
+    return found
 
 
 def draws_suffice(tests: int, draws: int, level: float) -> bool:
@@ -124,7 +142,9 @@ def _onset_row(evidence: Evidence, effects: Effects, name: str, found: Onset) ->
 
     earlier = change(below[-1].key) if below else None
     at_largest = change(top.key) if top is not base else None
+    verdict = onset_verdict(found, earlier, at_largest, realised[top.key])
     return {
+        **needed(verdict, at_largest, abs(RARE_RECALL.claimed)),
         "measure": ONSET.measure,
         "claim": ONSET.text,
         "claimed": ONSET.claimed,
@@ -133,7 +153,7 @@ def _onset_row(evidence: Evidence, effects: Effects, name: str, found: Onset) ->
         "high": found.high,
         "p_value": None,
         "p_holm": None,
-        "verdict": onset_verdict(found, earlier, at_largest, realised[top.key]),
+        "verdict": verdict,
         "series": name,
         "share": top.share,
         "n": at_largest.n if at_largest else 0,

@@ -117,6 +117,7 @@ def _context(study: Study, lake: Lake, findings: Findings, fingerprint: str) -> 
         "groups": report_tables.headline_groups(study, findings),
         "curves": report_plots.curves(study, findings),
         "onsets": report_tables.onset_rows(findings),
+        "domain_onsets": report_tables.domain_onset_rows(findings),
         "trade": report_tables.trade_rows(findings),
         "anchors": report_tables.anchor_rows(anchors),
         "anchor_versions": anchor_slices.versions(evidence),

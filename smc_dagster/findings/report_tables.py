@@ -17,7 +17,8 @@ from smc_dagster.findings.curves import in_words
 from smc_dagster.findings.draw import Findings
 from smc_dagster.findings.mitigation_effects import QUESTIONS
 from smc_dagster.findings.plots import CURVES
-from smc_dagster.findings.sentences import MEASURE_WORDS, figure, share
+from smc_dagster.findings.sentences import MEASURE_WORDS, figure, percent, share
+from smc_dagster.findings.summary import plain_rows
 from smc_dagster.findings.thresholds import NOT_COUNTED, thresholds
 from smc_dagster.study import Composition, Series, Study
 from smc_dagster.tables import ALL_DOMAINS, COLLAPSE_ONSET
@@ -74,13 +75,16 @@ def _headline_row(row: dict[str, Any], findings: Findings) -> dict[str, Any]:
         "p": "–" if row["p_holm"] is None else ("< 0.001" if row["p_holm"] < 0.001 else f"{row['p_holm']:.3f}"),
         "verdict": row["verdict"],
         "mark": MARKS[row["verdict"]],
+        "needed": None
+        if row["n_needed"] is None
+        else f"{row['n_needed']:,} documents and {row['replicates_needed']:,} replicates would do",
     }
 
 
 def onset_rows(findings: Findings) -> list[dict[str, Any]]:
-    """One row a series, with the scores of the rivals where they are known."""
+    """One row a series, with the scores of the rivals where they are known, and what could have been seen."""
     rows = []
-    for row in findings.onset.to_pylist():
+    for row in _onsets(findings, domains=False):
         onset = findings.onsets.get(row["series"])
         scores = [] if onset is None else sorted(onset.scores.items(), key=lambda item: item[1][0])
         rows.append(
@@ -90,10 +94,38 @@ def onset_rows(findings: Findings) -> list[dict[str, Any]]:
                 "knot": share(row["knot"]),
                 "interval": "–" if row["low"] is None else f"{share(row['low'])} to {share(row['high'])}",
                 "note": row["note"],
+                "smallest_loss": "–" if row["smallest_loss"] is None else percent(-row["smallest_loss"]),
+                "smallest_knee": "none" if row["smallest_knee"] is None else _signed(row["smallest_knee"] / 10),
+                "false_knees": share(row["false_knees"]),
+                "coverage": share(row["coverage"]),
+                "reached": row["false_knees"] is not None,
                 "scores": [(in_words(name), f"{bic:.1f}", f"{error:.4f}") for name, (bic, error) in scores],
             }
         )
     return rows
+
+
+def domain_onset_rows(findings: Findings) -> list[dict[str, str]]:
+    """One row a series and domain."""
+    return [
+        {
+            "series": row["series"],
+            "domain": row["domain"],
+            "status": STATUS[row["status"]],
+            "knot": share(row["knot"]),
+            "interval": "–" if row["low"] is None else f"{share(row['low'])} to {share(row['high'])}",
+            "n": f"{row['n']:,}",
+            "needed": "–" if row["n_needed"] is None else f"{row['n_needed']:,}",
+            "weight": share(row["own_weight"]),
+            "note": row["note"],
+        }
+        for row in _onsets(findings, domains=True)
+    ]
+
+
+def _onsets(findings: Findings, *, domains: bool) -> list[dict[str, Any]]:
+    rows = plain_rows(findings.onset)
+    return [row for row in rows if (row["domain"] != ALL_DOMAINS) == domains]
 
 
 def threshold_rows(study: Study, findings: Findings) -> tuple[list[str], list[dict[str, Any]]]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from smc_dagster.findings.claims import BY_MEASURE
 from smc_dagster.study import Composition, Study
-from smc_dagster.tables import COLLAPSE_ONSET, HEADLINE
+from smc_dagster.tables import ALL_DOMAINS, COLLAPSE_ONSET, HEADLINE
 
 MEASURE_WORDS = {
     "rare_recall": "rare-case recall",
@@ -68,7 +68,7 @@ def answer_parts(study: Study, headline: pa.Table, onset: pa.Table) -> list[tupl
 
 
 def _onsets(onset: pa.Table, controls: set[str]) -> str:
-    rows = [row for row in onset.to_pylist() if row["series"] not in controls]
+    rows = [row for row in onset.to_pylist() if row["series"] not in controls and row["domain"] == ALL_DOMAINS]
     knees = [row for row in rows if row["status"] == "identified"]
     if knees:
         found = "; ".join(

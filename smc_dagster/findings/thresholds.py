@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from smc_dagster.findings.collect import Evidence
+from smc_dagster.findings.effects import Effects
 from smc_dagster.findings.mixtures import Mixtures
 from smc_dagster.findings.onset import Onset
 from smc_dagster.findings.onsets import recall_onset
@@ -55,6 +56,7 @@ def build_thresholds(
     study: Study,
     mixtures: Mixtures,
     evidence: Evidence,
+    effects: Effects,
     onsets: dict[str, Onset],
     losing: set[str],
     safe_shares: pa.Table,
@@ -78,7 +80,7 @@ def build_thresholds(
         counted = counted_shares(mixtures, arms, grades)
         for place, grade in enumerate(grades):
             shares = {arm.key: counted[arm.key][place] for arm in arms}
-            onset = onsets[series.name] if place == 0 else _onset(study, evidence, series.name, shares, losing)
+            onset = onsets[series.name] if place == 0 else _onset(study, evidence, effects, series.name, shares, losing)
             at_safe = next((arm.key for arm in arms if arm.share == safe.get(series.name)), None)
             rows.append(
                 {
@@ -100,10 +102,12 @@ def build_thresholds(
     return pa.Table.from_pylist(rows, schema=PROVENANCE_THRESHOLDS.schema)
 
 
-def _onset(study: Study, evidence: Evidence, series: str, shares: dict[str, float], losing: set[str]) -> Onset:
+def _onset(
+    study: Study, evidence: Evidence, effects: Effects, series: str, shares: dict[str, float], losing: set[str]
+) -> Onset:
     spread = np.ptp(list(shares.values()))
     if spread < LEAST_SHARE:
         note = "none of the rows that this series brings in count as synthetic from this grade on"
         return Onset(NOT_COUNTED, "", None, None, None, note, {})
-    found = recall_onset(study, evidence, series, shares, losing)
+    found = recall_onset(study, evidence, effects, series, shares, losing)
     return found if found is not None else Onset("insufficient_data", "", None, None, None, "no recall measured", {})

@@ -28,6 +28,9 @@ HEADLINE = TableSpec(
             ("share", pa.float64()),
             ("n", pa.int64()),
             ("replicates", pa.int32()),
+            # null unless undecided with too few data: so many of both would let an effect of the size claimed be seen
+            ("n_needed", pa.int64()),
+            ("replicates_needed", pa.int64()),
         ]
     ),
 )
@@ -44,6 +47,14 @@ COLLAPSE_ONSET = TableSpec(
             ("low", pa.float64()),
             ("high", pa.float64()),
             ("note", pa.string()),
+            ("n", pa.int64()),  # tail documents
+            ("n_needed", pa.int64()),  # tail documents at which a loss of the size claimed would be seen
+            ("own_weight", pa.float64()),  # of a domain's own curve against the series', 0-1; null for all domains
+            # what the study could have seen; null where not asked (a domain, too few data)
+            ("smallest_loss", pa.float64()),  # at the largest share, part of recall at 0 %; power .8
+            ("smallest_knee", pa.float64()),  # change of slope, recall per unit of share; power .8; null: none
+            ("false_knees", pa.float64()),  # share of simulated smooth declines called a knee
+            ("coverage", pa.float64()),  # of the intervals of simulated knees that were found
         ]
     ),
 )

@@ -6,7 +6,7 @@ import pytest
 
 from smc_dagster.findings.claims import CONFIDENCE, RARE_RECALL
 from smc_dagster.findings.effects import Effect
-from smc_dagster.findings.headline import draws_suffice, effect_verdict, onset_verdict
+from smc_dagster.findings.headline import draws_suffice, effect_verdict, needed, onset_verdict
 from smc_dagster.findings.onset import Onset
 
 pytestmark = pytest.mark.unit
@@ -56,6 +56,16 @@ def test_verdict_of_an_effect(claim, low, high, p_holm, verdict):
 )
 def test_verdict_of_the_onset(found, earlier, top, largest, verdict):
     assert onset_verdict(found, earlier, top, largest) == verdict
+
+
+def test_an_open_verdict_says_what_would_do():
+    blunt = Effect(-0.1, -0.4, 0.2, -0.4, 0.5, 0.15, 0.42, 300, 5)
+    told = needed("undecided", blunt, 0.21)
+    assert told == {"n_needed": 1200, "replicates_needed": 20}
+    nothing = {"n_needed": None, "replicates_needed": None}
+    assert needed("contradicted", blunt, 0.21) == nothing
+    assert needed("undecided", blunt, 0.5) == nothing  # an effect of that size would have been seen
+    assert needed("undecided", None, 0.21) == nothing
 
 
 def test_too_few_draws_are_noticed():
