@@ -36,7 +36,10 @@ def profiles(comparison: Comparison, shares: Floats, replicates: int) -> tuple[F
             floored = np.maximum(errors, 1e-12)
             scores.append(size * np.log(floored / size) + (replicates + model.parameters) * np.log(size))
     found = np.concatenate(scores, axis=1)
-    return np.concatenate(lows), np.concatenate(highs), found - found.min(axis=1, keepdims=True)
+    least = found.min(axis=1, keepdims=True)
+    # a curve that no knee fits has none nearer than another
+    worse = found - np.where(np.isfinite(least), least, 0.0)
+    return np.concatenate(lows), np.concatenate(highs), worse
 
 
 def at_knot(comparison: Comparison, shares: Floats, replicates: int, knot: float) -> Floats:
