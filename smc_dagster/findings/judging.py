@@ -70,7 +70,9 @@ def judge(
         knot[i] = comparison.knots[i, best]
         drawn = _drawn(comparison.fitted[i : i + 1, best], shares, noise, replicates, rng, simulations)
         worse, called = knots.at_knot(drawn, shares, replicates, float(knot[i])), lead(drawn) > max(critical[i], 0.0)
-        allowed = np.quantile(worse[called] if called.sum() >= MIN_FOUND else worse, level)
+        # "higher", as a knot that no simulated knee speaks for is infinitely worse: then it may lie anywhere
+        counted = worse[called] if called.sum() >= MIN_FOUND else worse
+        allowed = np.quantile(counted, level, method="higher")
         low[i], high[i] = knots.interval(comparison, i, shares, replicates, float(allowed))
         found[i] = low[i] > shares[1] + 1e-9 or high[i] < shares[-2] - 1e-9
     return Judged(

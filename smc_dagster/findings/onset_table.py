@@ -105,4 +105,6 @@ def _reach(study: Study, curve: Curve, loss: Effect | None) -> dict[str, Any]:
     values = curve.values[np.ix_(rows, kept)]
     noise = noise_of(values, curve.by_document[rows][:, :, kept])
     error = loss.standard_error * float(values[:, 0].mean())
-    return asdict(reach(values, curve.shares[kept], study.findings.level, study.seed, noise, error))
+    return asdict(
+        reach(values, curve.shares[kept], study.findings.level, study.seed, noise, error, study.findings.reach_studies)
+    )

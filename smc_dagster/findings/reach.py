@@ -26,7 +26,6 @@ from smc_dagster.findings.worlds import knee
 PLACES = (1 / 3, 1 / 2, 2 / 3)
 # changes of slope tried, as parts of the largest that recall at 0 % allows
 STEPS = 2.0 ** np.arange(-5, 0.1, 0.5)
-KNEES, STUDIES, SIMULATIONS = 60, 100, 60
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,9 @@ class Reach:
     coverage: float
 
 
-def reach(values: Floats, shares: Floats, level: float, seed: int, noise: Noise, standard_error: float) -> Reach:
+def reach(
+    values: Floats, shares: Floats, level: float, seed: int, noise: Noise, standard_error: float, studies: int
+) -> Reach:
     """Simulate studies around a measured curve.
 
     Args:
@@ -54,6 +55,7 @@ def reach(values: Floats, shares: Floats, level: float, seed: int, noise: Noise,
         level: as in `find_onset`.
         noise: of `values`.
         standard_error: of the change of recall from the first to the last share.
+        studies: simulated for each truth, and simulations by which each of them is judged.
     """
     replicates = len(values)
     rng = generator("findings reach", seed)
@@ -61,32 +63,32 @@ def reach(values: Floats, shares: Floats, level: float, seed: int, noise: Noise,
     base = float(values[:, 0].mean())
     slopes = [STEPS * -base / (shares[-1] - at) for at in places]
     truth = np.array([knee(at, slope, shares) for at, own in zip(places, slopes, strict=True) for slope in own])
-    critical = critical_leads(nearest_smooth(truth, shares), shares, noise, replicates, level, rng, SIMULATIONS)
-    drawn = noise.curves(np.repeat(truth, KNEES, axis=0), replicates, rng)
-    leads = lead(compare(drawn, shares, held_out=False)) > np.repeat(critical, KNEES)
+    critical = critical_leads(nearest_smooth(truth, shares), shares, noise, replicates, level, rng, studies)
+    drawn = noise.curves(np.repeat(truth, studies, axis=0), replicates, rng)
+    leads = lead(compare(drawn, shares, held_out=False)) > np.repeat(critical, studies)
     z = NormalDist().inv_cdf((1 + level) / 2)
     proven = (drawn[:, :, -1] - drawn[:, :, 0]).mean(axis=1) < -z * standard_error
     seen = leads & proven
     # fits with replicates left out cost five times the others
     seen[seen] = foretells(compare(drawn[seen], shares))
-    power = seen.reshape(len(places), len(STEPS), KNEES).mean(axis=2)
+    power = seen.reshape(len(places), len(STEPS), studies).mean(axis=2)
     smallest = [_where_reached(slope, one) for slope, one in zip(slopes, power, strict=True)]
     # the largest change where none is seen reliably: then few are found, and coverage is of those
     tried = [own[-1] if one is None else max(2 * one, own[-1]) for own, one in zip(slopes, smallest, strict=True)]
     measured = compare(values[None], shares)
     smooth = measured.fitted[:, int(measured.best("smooth")[0])]
-    false = judge(_studies(smooth, noise, replicates, rng), shares, noise, level, rng, SIMULATIONS).found.mean()
+    false = judge(_studies(smooth, noise, replicates, rng, studies), shares, noise, level, rng, studies).found.mean()
     middle = len(places) // 2
     sharp = knee(places[middle], tried[middle], shares)[None]
-    found = judge(_studies(sharp, noise, replicates, rng), shares, noise, level, rng, SIMULATIONS)
+    found = judge(_studies(sharp, noise, replicates, rng, studies), shares, noise, level, rng, studies)
     holds = (found.low - 1e-9 <= places[middle]) & (places[middle] <= found.high + 1e-9)
-    coverage = float(holds[found.found].mean()) if found.found.sum() >= STUDIES // 5 else float("nan")
+    coverage = float(holds[found.found].mean()) if found.found.sum() >= studies // 5 else float("nan")
     worst = None if None in smallest else min(one for one in smallest if one is not None)
     return Reach(worst, float(false), coverage)
 
 
-def _studies(truth: Floats, noise: Noise, replicates: int, rng: np.random.Generator) -> Floats:
-    return noise.curves(np.repeat(truth, STUDIES, axis=0), replicates, rng)
+def _studies(truth: Floats, noise: Noise, replicates: int, rng: np.random.Generator, studies: int) -> Floats:
+    return noise.curves(np.repeat(truth, studies, axis=0), replicates, rng)
 
 
 def nearest_smooth(truth: Floats, shares: Floats) -> Floats:

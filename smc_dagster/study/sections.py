@@ -170,6 +170,9 @@ class Findings(Model):
 
     bootstrap_draws: int = Field(default=2000, ge=100)
     level: float = Field(default=0.95, gt=0.5, lt=1, description="coverage of every interval")
+    reach_studies: int = Field(
+        default=80, ge=20, description="simulated studies of each kind that tell what this one could have seen"
+    )
     margin: float = Field(default=0.02, gt=0, lt=1, description="tail recall that a safe share may lose")
     synthetic_from: list[Provenance] = Field(
         default_factory=list, description="further grades from which on text counts as synthetic, drawn side by side"

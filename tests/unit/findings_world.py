@@ -40,7 +40,7 @@ def make_study(series: list[dict] | None = None, **changes: object) -> Study:
             "pools": {"templated": {"generator": "templates"}, "sampled": {"generator": "sampler"}},
             "series": series or SERIES,
             "shares": SHARES,
-            "findings": {"bootstrap_draws": 1000},
+            "findings": {"bootstrap_draws": 1000, "reach_studies": 20},
             "evaluation": {"null_draws": 20},
             **changes,
         }

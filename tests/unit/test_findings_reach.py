@@ -24,7 +24,7 @@ def measured(spread: float, seed: int = 3, base: float = 0.6) -> tuple[np.ndarra
 
 
 def test_less_noise_sees_smaller_knees_and_errs_as_little():
-    found = [reach(*pair[:1], SHARES, 0.95, 1, *pair[1:]) for pair in (measured(0.004), measured(0.016))]
+    found = [reach(*pair[:1], SHARES, 0.95, 1, *pair[1:], 60) for pair in (measured(0.004), measured(0.016))]
     sharp, blunt = (one.smallest_knee for one in found)
     assert blunt < 2 * sharp < 0
     for one in found:
@@ -33,7 +33,7 @@ def test_less_noise_sees_smaller_knees_and_errs_as_little():
 
 
 def test_where_noise_drowns_all_no_knee_is_seen():
-    found = reach(*measured(0.3)[:1], SHARES, 0.95, 1, *measured(0.3)[1:])
+    found = reach(*measured(0.3)[:1], SHARES, 0.95, 1, *measured(0.3)[1:], 20)
     assert found.smallest_knee is None
 
 
