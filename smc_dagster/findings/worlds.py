@@ -29,7 +29,7 @@ def smooth(shape: str, loss: float, shares: Floats) -> Floats:
 
 def knee(at: float, slope: float, shares: Floats) -> Floats:
     """Change of recall, [shares], where it holds up to a share and then changes by `slope` per unit of share."""
-    return slope * np.maximum(shares - at, 0.0)
+    return np.asarray(slope * np.maximum(shares - at, 0.0))
 
 
 def _along(x: Floats) -> Floats:

@@ -30,6 +30,7 @@ Effect = Callable[[str, float], tuple[float, float]]
 
 def make_study(series: list[dict] | None = None, **changes: object) -> Study:
     """A study of four series and seven shares; nothing of it is ever run."""
+    findings = changes.pop("findings", {})
     return Study.model_validate(
         {
             "name": "known",
@@ -40,7 +41,7 @@ def make_study(series: list[dict] | None = None, **changes: object) -> Study:
             "pools": {"templated": {"generator": "templates"}, "sampled": {"generator": "sampler"}},
             "series": series or SERIES,
             "shares": SHARES,
-            "findings": {"bootstrap_draws": 1000, "reach_studies": 20},
+            "findings": {"bootstrap_draws": 1000, "reach_studies": 20} | findings,
             "evaluation": {"null_draws": 20},
             **changes,
         }

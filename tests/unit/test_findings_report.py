@@ -238,3 +238,16 @@ def test_a_curve_is_a_mean_with_its_t_interval(world):
     values = found.evidence.metric("rare_recall", "rare")["drop@60"][1]
     assert one["mean"] == pytest.approx(values.mean())
     assert one["high"] - one["mean"] == pytest.approx(2.7764 * values.std(ddof=1) / 5**0.5, rel=1e-4)
+
+
+def test_the_onset_says_what_it_could_have_seen_and_speaks_of_every_domain(page, world):
+    section = page[page.index('<section id="onset">') :]
+    section = section[: section.index("</section>")]
+    assert "What it could have seen" in section
+    found = world[1].onset.to_pylist()
+    whole = [row for row in found if row["domain"] == "*"]
+    seen = section[section.index("Smallest knee seen") :]
+    for row in whole:
+        assert f"\u2212{row['smallest_loss'] * 100:.1f} %" in seen
+    assert f"By domain ({len(found) - len(whole)} rows)" in section
+    assert len(found) == 4 * len(whole)
