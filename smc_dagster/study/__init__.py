@@ -6,15 +6,14 @@ touches the lake.
 
 from __future__ import annotations
 
+from smc_dagster.study.arms import Arm, arm_key
 from smc_dagster.study.loading import (
     load_study,
     shipped_studies,
     study_path,
 )
 from smc_dagster.study.model import (
-    Arm,
     Study,
-    arm_key,
     digest_of,
 )
 from smc_dagster.study.sections import (

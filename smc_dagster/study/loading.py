@@ -63,6 +63,8 @@ def load_study(name_or_path: str | None = None) -> Study:
         return Study.model_validate(raw)
     except ValidationError as error:
         raise StudyError(f"{path.name}: {explain(error, Study)}", "mend these keys of the study file") from error
+    except StudyError as error:
+        raise StudyError(f"{path.name}: {error.problem}", error.remedy) from error
 
 
 def _resolve_paths(raw: dict[Any, Any], folder: Path) -> None:

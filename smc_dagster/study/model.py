@@ -1,7 +1,8 @@
-"""The study as a whole, and the arms that follow from it.
+"""The study as a whole, and choosing among its arms.
 
 What belongs here: the top of a study file and the rules over several sections. What does not: the sections
-(sections.py), reading a file (loading.py), anything that reads documents or touches the lake.
+(sections.py), which arms can be built (arms.py), reading a file (loading.py), anything that reads documents or touches
+the lake.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from smc_dagster.errors import StudyError
+from smc_dagster.study.arms import Arm, expand
 from smc_dagster.study.language_model import LanguageModel, generation_of
 from smc_dagster.study.sections import (
     Anchors,
-    Composition,
     Corpus,
     Evaluation,
     Findings,
@@ -33,24 +34,6 @@ from smc_dagster.study.sections import (
     Training,
 )
 from smc_dagster.study.sources import Model
-
-
-class Arm(Model):
-    """A series at one synthetic share; `key` is the partition key."""
-
-    series: Series
-    share: float
-
-    @cached_property
-    def key(self) -> str:
-        return arm_key(self.series.name, self.share)
-
-
-def arm_key(series: str, share: float) -> str:
-    """Partition key of an arm, e.g. `templated@05` for 5 % or `templated@32.5`."""
-    percent = f"{share * 100:.4g}"
-    whole, dot, rest = percent.partition(".")
-    return f"{series}@{whole.zfill(2)}{dot}{rest}"
 
 
 class Study(Model):
@@ -109,16 +92,14 @@ class Study(Model):
             if one.name in seen:
                 raise ValueError(f"series `{one.name}` is declared twice")
             seen.add(one.name)
-            if one.pool is not None and one.pool not in self.pools:
-                raise ValueError(f"series `{one.name}` names pool `{one.pool}`; pools are {sorted(self.pools)}")
-            if one.composition is Composition.DROP and 1.0 in self.shares:
-                raise ValueError(f"series `{one.name}` drops every real row at share 1.0: nothing is left to train on")
+        # a StudyError, which pydantic lets through: it names key, value and remedy itself
+        expand(self.series, self.shares, self.pools, self.anchors, self.budget)
         return self
 
     @cached_property
     def arms(self) -> list[Arm]:
         """Every arm, series by series, shares ascending."""
-        return [Arm(series=one, share=share) for one in self.series for share in self.shares]
+        return expand(self.series, self.shares, self.pools, self.anchors, self.budget)
 
     def arm(self, key: str) -> Arm:
         """The arm of that key.

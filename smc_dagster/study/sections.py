@@ -34,10 +34,22 @@ class Provenance(StrEnum):
 
 
 class Composition(StrEnum):
-    """What happens to the real rows that a share of synthetic rows displaces."""
+    """How a share becomes rows: what leaves, and what comes in its place or on top."""
 
     REPLACE = "replace"
     DROP = "drop"
+    REPEAT = "repeat"
+    ADD = "add"
+
+    @property
+    def takes_pool(self) -> bool:
+        """Whether synthetic rows come in; the others are controls."""
+        return self in (Composition.REPLACE, Composition.ADD)
+
+    @property
+    def displaces(self) -> bool:
+        """Whether real rows leave."""
+        return self is not Composition.ADD
 
 
 class Strictness(StrEnum):
@@ -116,15 +128,20 @@ class Series(Model):
     composition: Composition = Composition.REPLACE
     strictness: Strictness = Strictness.off
     caps: bool = Field(default=True, description="obey the caps in force")
+    anchors: bool = Field(default=False, description="the frozen training anchors are in every mixture")
+    rebalance: bool = Field(
+        default=False, description="what caps, pool or anchors hold back in a domain, the others take"
+    )
 
     @model_validator(mode="after")
     def _pool_fits_composition(self) -> Series:
-        if self.composition is Composition.DROP and self.pool is not None:
-            raise ValueError("composition `drop` takes no pool: the real rows leave and nothing comes")
-        if self.composition is not Composition.DROP and self.pool is None:
-            raise ValueError(f"composition `{self.composition.value}` needs a pool")
-        if self.composition is Composition.DROP and self.strictness is not Strictness.off:
-            raise ValueError("composition `drop` has no synthetic rows to filter: strictness must be `off`")
+        name = self.composition.value
+        if not self.composition.takes_pool and self.pool is not None:
+            raise ValueError(f"composition `{name}` takes no pool: real rows leave and nothing synthetic comes")
+        if self.composition.takes_pool and self.pool is None:
+            raise ValueError(f"composition `{name}` needs a pool")
+        if not self.composition.takes_pool and self.strictness is not Strictness.off:
+            raise ValueError(f"composition `{name}` has no synthetic rows to filter: strictness must be `off`")
         return self
 
 

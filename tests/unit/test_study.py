@@ -53,15 +53,43 @@ def test_globs_choose_arms() -> None:
     [
         ({"seeed": 1}, "`seeed`: unknown key; allowed here: .*seed"),
         ({"training": {"step": 5}}, "`training.step`: unknown key; allowed here: .*steps"),
-        ({"series": [{"name": "a", "pol": "templated"}]}, "unknown key; allowed here: caps, composition, name, pool"),
+        (
+            {"series": [{"name": "a", "pol": "templated"}]},
+            "unknown key; allowed here: anchors, caps, composition, name, pool, rebalance",
+        ),
         ({"shares": [0, 1.2]}, "share 1.2 is outside 0-1"),
         ({"shares": [0, 0.3, 0.3]}, "a share is given twice"),
         ({"shares": [0, "much"]}, "`shares.1`.*'much'"),
         ({"replicates": 0}, "`replicates`.*given: 0"),
-        ({"series": [{"name": "a", "pool": "nosuch"}]}, "names pool `nosuch`; pools are"),
+        (
+            {"series": [{"name": "a", "pool": "nosuch"}]},
+            "`series.0.pool`.*names pool `nosuch`.*\\n.*name one of templated",
+        ),
         ({"series": [{"name": "a", "composition": "drop", "pool": "templated"}]}, "`drop` takes no pool"),
         ({"series": [{"name": "a"}]}, "`replace` needs a pool"),
-        ({"series": [{"name": "a", "pool": "templated", "composition": "swap"}]}, "'replace' or 'drop'.*'swap'"),
+        (
+            {"series": [{"name": "a", "pool": "templated", "composition": "swap"}]},
+            "'replace', 'drop', 'repeat' or 'add'.*'swap'",
+        ),
+        ({"series": [{"name": "a", "composition": "repeat", "pool": "templated"}]}, "`repeat` takes no pool"),
+        ({"series": [{"name": "a", "composition": "add"}]}, "`add` needs a pool"),
+        ({"series": [{"name": "a", "composition": "repeat", "strictness": "weak"}]}, "`repeat` has no synthetic rows"),
+        (
+            {"shares": [0, 1], "series": [{"name": "a", "composition": "drop"}]},
+            "`shares`: 1 with `series.0.composition`: drop drops every real row.*\n.*lower the share below 1",
+        ),
+        (
+            {"shares": [0, 1], "series": [{"name": "a", "composition": "repeat"}]},
+            "`shares`: 1 with `series.0.composition`: repeat leaves no real row to repeat",
+        ),
+        (
+            {"shares": [0, 1], "series": [{"name": "a", "composition": "add", "pool": "templated"}]},
+            "`shares`: 1 with `series.0.composition`: add keeps all real rows",
+        ),
+        (
+            {"budget": 0.04, "series": [{"name": "a", "pool": "templated", "anchors": True}]},
+            "`budget`: 0.04 is below `anchors.train_share` 0.05.*\n.*raise budget",
+        ),
         ({"name": "../up"}, "`name`.*'../up'"),
         ({"split": {"test": 0.6, "anchor_eval": 0.3}}, "leave at least 0.2 for training"),
     ],
@@ -70,6 +98,13 @@ def test_a_mistake_names_the_key_and_what_is_allowed(tmp_path: Path, changes: di
     with pytest.raises(StudyError, match=words) as raised:
         load_study(write(tmp_path, **changes))
     assert "mine.yaml" in str(raised.value)
+
+
+def test_what_can_be_built_is_not_refused(tmp_path: Path) -> None:
+    """A mixture may be synthetic throughout, and anchors need their share of the budget in anchored series alone."""
+    series = [{"name": "a", "pool": "templated"}, {"name": "b", "pool": "templated", "composition": "add"}]
+    assert len(load_study(write(tmp_path, shares=[0, 1], series=series[:1])).arms) == 2
+    assert len(load_study(write(tmp_path, budget=0.04, series=series)).arms) == 6
 
 
 def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
