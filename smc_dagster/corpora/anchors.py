@@ -9,31 +9,24 @@ The reference is the training split alone, so the slices are fixed before anythi
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from smc_dagster.corpora import neighbours
 from smc_dagster.corpora.adversarial import adversarial_documents
 from smc_dagster.corpora.draws import uniform
+from smc_dagster.corpora.neighbours import DECIMALS, Distances, Vectors, index_of, nearest
 from smc_dagster.errors import CorpusError
 from smc_dagster.study import Anchors
 from smc_dagster.tables import ANCHOR_TRAIN, EMBEDDING_WIDTH, REALITY_ANCHORS
 
-Vectors = npt.NDArray[np.float32]
-Distances = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-# above so many training documents, threshold and training anchors come from a sample of them and the search from an
-# inverted index
-EXACT_LIMIT = 100_000
+# above so many training documents, threshold and training anchors come from a sample of them
+EXACT_LIMIT = neighbours.EXACT_LIMIT
 REFERENCE_SAMPLE = 50_000
-_LISTS = 512
-_PROBES = 16
-# cosine distances are equal to this many decimals whatever the number of threads that added them up
-_DECIMALS = 5
 _COLUMNS = ["doc_id", "domain", "label", "text", "provenance", "split", "is_tail"]
 
 
@@ -71,13 +64,13 @@ def choose_anchors(real: pa.Table, embeddings: pa.Table, anchors: Anchors, seed:
             "lower anchors.neighbours, or add documents",
         )
     known = _vectors(train["doc_id"], embeddings)
-    search = _index(known)
+    search = index_of(known)
     sampled, candidates = _candidates(train)
     # the nearest training document of a training document is itself, or a copy at the same distance of 0
-    own = _nearest(search, known[candidates], anchors.neighbours + 1)[:, 1:].mean(axis=1).round(_DECIMALS)
+    own = nearest(search, known[candidates], anchors.neighbours + 1)[0][:, 1:].mean(axis=1).round(DECIMALS)
     threshold = float(np.quantile(own[sampled], anchors.atypical_quantile))
-    distance = _nearest(search, _vectors(held["doc_id"], embeddings), anchors.neighbours).mean(axis=1)
-    distance = distance.round(_DECIMALS)
+    distance = nearest(search, _vectors(held["doc_id"], embeddings), anchors.neighbours)[0].mean(axis=1)
+    distance = distance.round(DECIMALS)
 
     chosen = _to_train_on(train, candidates, own, anchors.train_share)
     slices = [
@@ -156,23 +149,3 @@ def _vectors(ids: pa.ChunkedArray, embeddings: pa.Table) -> Vectors:
     column = embeddings["embedding"].combine_chunks()
     matrix = column.flatten().to_numpy().reshape(-1, EMBEDDING_WIDTH)
     return np.ascontiguousarray(matrix[places.to_numpy()], np.float32)
-
-
-def _index(known: Vectors) -> Any:
-    import faiss
-
-    index = faiss.IndexFlatIP(EMBEDDING_WIDTH)
-    if len(known) > EXACT_LIMIT:
-        index = faiss.IndexIVFFlat(index, EMBEDDING_WIDTH, _LISTS, faiss.METRIC_INNER_PRODUCT)
-        index.train(known)
-        index.nprobe = _PROBES
-    index.add(known)
-    return index
-
-
-def _nearest(index: Any, queries: Vectors, count: int) -> Distances:
-    """Cosine distances to the `count` nearest vectors of the index, ascending, [n, count]."""
-    if not len(queries):
-        return np.empty((0, count))
-    similarity, _ = index.search(queries, count)
-    return np.asarray(1.0 - similarity.astype(np.float64))

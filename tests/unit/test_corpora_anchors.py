@@ -10,6 +10,7 @@ import pytest
 from docstring_text import real_documents
 
 from smc_dagster.corpora import anchors as module
+from smc_dagster.corpora import neighbours
 from smc_dagster.corpora.anchors import choose_anchors
 from smc_dagster.errors import CorpusError
 from smc_dagster.study import Anchors
@@ -121,8 +122,9 @@ def test_the_large_path_agrees_with_the_exact_one(monkeypatch: pytest.MonkeyPatc
     exact = choose_anchors(REAL, VECTORS, ANCHORS, SEED)
     monkeypatch.setattr(module, "EXACT_LIMIT", 100)
     monkeypatch.setattr(module, "REFERENCE_SAMPLE", 10_000)
-    monkeypatch.setattr(module, "_LISTS", 4)
-    monkeypatch.setattr(module, "_PROBES", 4)
+    monkeypatch.setattr(neighbours, "EXACT_LIMIT", 100)
+    monkeypatch.setattr(neighbours, "LISTS", 4)
+    monkeypatch.setattr(neighbours, "PROBES", 4)
     assert choose_anchors(REAL, VECTORS, ANCHORS, SEED).equals(exact)
 
 
