@@ -23,6 +23,8 @@ Made = tuple[object, dict[str, str]]
 MARKERS = {"checkpoints": "training_curves", "generator_model": "generator_curves"}
 # one partition a version of the anchors: that of the study unless another is named
 VERSIONED = ("reality_anchors", "anchor_embeddings")
+# findings that show what the pools are like
+PROFILED = ("domain_sensitivity", "domain_correlations", "study_report")
 
 CODE_VERSIONS = {
     "raw_documents": "2",
@@ -45,9 +47,12 @@ CODE_VERSIONS = {
     "headline": "2",
     "collapse_onset": "2",
     "safe_shares": "1",
-    "mitigation_effects": "1",
+    "attribution": "1",
+    "mitigation_effects": "2",
     "provenance_thresholds": "2",
     "strictness_trade": "1",
+    "domain_sensitivity": "1",
+    "domain_correlations": "1",
     "study_report": "3",
 }
 
@@ -153,7 +158,7 @@ class Lineage:
             "text": [study.name, study.title, study.question],
         }
         inputs = {f"arm_metrics[{arm}]": self.due("arm_metrics", arm).digest for arm in sorted(arms)}
-        if table == "study_report":
+        if table in PROFILED:
             for pool in study.pools:
                 inputs[f"synthetic_profile[{pool}]"] = self.due("synthetic_profile", pool).digest
         return self._make(table, part, inputs)

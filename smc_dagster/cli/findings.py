@@ -48,6 +48,20 @@ def findings(study: StudyOption = None, lake: LakeOption = None, as_json: JsonOp
     out.print(table("Onset", onset, columns))
     safe = [row for row in shown["safe_shares"] if row.get("status") != "insufficient_data"]
     out.print(table("Safe shares", safe, ["series", "domain", "status", "share", "margin", "n"]))
+    parts = [
+        row for row in shown.get("attribution", []) if row["measure"] == "rare_recall" and row["p_holm"] is not None
+    ]
+    if parts:
+        columns = ["series", "realised", "part", "arm", "against", "estimate", "low", "high", "p_holm"]
+        out.print(table("What is due to what: parts of the change of rare recall", parts, columns))
+    helped = [row for row in shown.get("mitigation_effects", []) if row["p_holm"] is not None]
+    if helped:
+        columns = ["contrast", "series", "against", "realised", "realised_against", "measure"]
+        out.print(table("What helps", helped, [*columns, "estimate", "low", "high", "p_holm"]))
+    told = [row for row in shown.get("domain_correlations", []) if row["rho"] is not None]
+    if told:
+        columns = ["series", "sensitivity", "trait", "n", "rho", "low", "high", "verdict"]
+        out.print(table("Which domains break first", told, columns))
     if shown["provenance_thresholds"]:
         columns = ["series", "synthetic_from", "share", "counted", "status", "knot", "low", "high", "safe_counted"]
         out.print(table("By what counts as synthetic", shown["provenance_thresholds"], columns))

@@ -27,8 +27,11 @@ DRAWN = {
     "headline": "Each published claim beside what was measured here: estimate, interval, verdict.",
     "collapse_onset": "Where decline sets in, only where a knee beats the smooth rivals.",
     "safe_shares": "By domain, the largest share at which tail recall is provably not worse by more than the margin.",
-    "mitigation_effects": "Paired contrasts: what synthetic rows do, what lost real rows do, and filter and pool.",
+    "attribution": "What of a change is due to real rows that left and what to synthetic rows: parts that add up.",
+    "mitigation_effects": "Paired contrasts at equal realised share: caps, anchors, filter, all of them, and the pool.",
     "strictness_trade": "What each strictness of a filter saves and costs: contamination, coverage, tail recall.",
+    "domain_sensitivity": "By domain: how much it loses, beside how rare, noisy and well covered its text is.",
+    "domain_correlations": "Rank correlations over domains of what they lose with what they are like.",
     "provenance_thresholds": "The same arms where only text from a later grade on counts as synthetic.",
 }
 # findings follow an arm that is made again, without waiting for arms that were never made

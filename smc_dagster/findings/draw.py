@@ -12,7 +12,10 @@ from statistics import NormalDist
 import pyarrow as pa
 
 from smc_dagster.errors import StaleInputError
+from smc_dagster.findings.attribution import build_attribution
 from smc_dagster.findings.collect import Evidence, collect
+from smc_dagster.findings.domain_sensitivity import build_domain_correlations, build_domain_sensitivity
+from smc_dagster.findings.domain_traits import read_traits
 from smc_dagster.findings.effects import Effects
 from smc_dagster.findings.headline import build_headline, draws_suffice
 from smc_dagster.findings.mitigation_effects import build_mitigation_effects
@@ -29,7 +32,10 @@ from smc_dagster.lake import Lake
 from smc_dagster.lineage import Lineage
 from smc_dagster.study import Arm, Study
 from smc_dagster.tables import (
+    ATTRIBUTION,
     COLLAPSE_ONSET,
+    DOMAIN_CORRELATIONS,
+    DOMAIN_SENSITIVITY,
     HEADLINE,
     MITIGATION_EFFECTS,
     PROVENANCE_THRESHOLDS,
@@ -43,9 +49,12 @@ class Findings:
     """What was found, as tables, and what it was found from.
 
     Attributes:
-        headline, onset, safe_shares, mitigation_effects: HEADLINE, COLLAPSE_ONSET, SAFE_SHARES, MITIGATION_EFFECTS.
+        headline, onset, safe_shares: HEADLINE, COLLAPSE_ONSET, SAFE_SHARES.
+        attribution, mitigation_effects: ATTRIBUTION, MITIGATION_EFFECTS.
         thresholds: PROVENANCE_THRESHOLDS; empty unless the study names a second threshold.
         strictness_trade: STRICTNESS_TRADE; empty unless a pool is filtered at two levels.
+        domain_sensitivity, domain_correlations: DOMAIN_SENSITIVITY, DOMAIN_CORRELATIONS; empty where the lake does
+            not hold the corpus.
         notes: what a reader must know: missing and stale arms, what the study could have seen.
         evidence: the arms, metrics and predictions used.
         onsets: by series, with the scores of every rival shape.
@@ -54,9 +63,12 @@ class Findings:
     headline: pa.Table
     onset: pa.Table
     safe_shares: pa.Table
+    attribution: pa.Table
     mitigation_effects: pa.Table
     thresholds: pa.Table
     strictness_trade: pa.Table
+    domain_sensitivity: pa.Table
+    domain_correlations: pa.Table
     notes: list[str]
     evidence: Evidence
     onsets: dict[str, Onset] = field(default_factory=dict)
@@ -68,9 +80,12 @@ class Findings:
             HEADLINE.name: self.headline,
             COLLAPSE_ONSET.name: self.onset,
             SAFE_SHARES.name: self.safe_shares,
+            ATTRIBUTION.name: self.attribution,
             MITIGATION_EFFECTS.name: self.mitigation_effects,
             PROVENANCE_THRESHOLDS.name: self.thresholds,
             STRICTNESS_TRADE.name: self.strictness_trade,
+            DOMAIN_SENSITIVITY.name: self.domain_sensitivity,
+            DOMAIN_CORRELATIONS.name: self.domain_correlations,
         }
 
     @property
@@ -101,21 +116,31 @@ def draw_findings(
     onsets = find_onsets(study, evidence, effects, losing)
     headline = build_headline(evidence, effects, onsets, study.findings.level)
     safe_shares = build_safe_shares(study, evidence, effects)
-    mixtures = Mixtures(lake)
-    trade, untraded = STRICTNESS_TRADE.schema.empty_table(), []
+    mixtures, undrawn = Mixtures(lake), list[str]()
+    trade = STRICTNESS_TRADE.schema.empty_table()
     try:
         trade = build_strictness_trade(study, lake, mixtures, evidence, effects)
     except StaleInputError as error:
         # it looks at the mixtures themselves, which a lake may have parted with once the arms were measured
-        untraded.append(f"what the filter saves and costs was not drawn: {error.problem}")
+        undrawn.append(f"what the filter saves and costs was not drawn: {error.problem}")
+    onset = build_onset_table(study, evidence, effects, onsets)
+    domains = DOMAIN_SENSITIVITY.schema.empty_table()
+    try:
+        traits = read_traits(study, lake)
+        domains = build_domain_sensitivity(study, evidence, effects, traits, onset, safe_shares)
+    except StaleInputError as error:
+        undrawn.append(f"what sets sensitive domains apart was not drawn: {error.problem}")
     return Findings(
         headline=headline,
-        onset=build_onset_table(study, evidence, effects, onsets),
+        onset=onset,
         safe_shares=safe_shares,
         thresholds=build_thresholds(study, mixtures, evidence, effects, onsets, losing, safe_shares),
+        attribution=build_attribution(study, evidence, effects),
         mitigation_effects=build_mitigation_effects(study, evidence, effects),
         strictness_trade=trade,
-        notes=[*evidence.notes, *reach(study, evidence, headline), *untraded],
+        domain_sensitivity=domains,
+        domain_correlations=build_domain_correlations(study, domains),
+        notes=[*evidence.notes, *reach(study, evidence, headline), *undrawn],
         evidence=evidence,
         onsets=onsets,
     )

@@ -72,14 +72,7 @@ def document_weights(strata: NDArray[np.int64], draws: int, seed: int, purpose: 
 
 
 def combine(estimate: float, by_document: Floats, by_replicate: Floats, single: Floats, values: Floats) -> Floats:
-    """Draws of an estimate from those of documents and those of replicates.
-
-    Drawing both at once, as in the plain pigeonhole bootstrap (Owen 2007), counts the noise of single answers three
-    times: intervals came out up to 1.9 times too wide at 5 replicates. Added deviations count it twice. Its part in
-        the replicates'
-    spread is estimated by moments from how little the replicates' draws move together, and taken off (as
-    DerSimonian & Laird 1986 do between studies). Simulated coverage of 95 % intervals, normal data of seven mixes
-    of the three noises: .93-.96 at 5 replicates, .92-.96 at 10, .92-.98 at 3.
+    """Draws of one estimate: `combine_jointly` for one.
 
     Args:
         estimate: on the full sample.
@@ -91,13 +84,48 @@ def combine(estimate: float, by_document: Floats, by_replicate: Floats, single: 
     Returns:
         [draws], centred on the estimate.
     """
-    spread = by_document - by_document.mean()
-    count = len(values)
-    total = float(values.var(ddof=1)) if count > 1 else 0.0
-    if total > 0:
-        covariance = np.cov(single)
-        own = float(np.trace(covariance)) / count
-        shared = (float(covariance.sum()) - own * count) / (count * (count - 1))
-        kept = max(0.0, 1 - (own - shared) / total)
-        spread = spread + np.sqrt(kept) * (by_replicate - by_replicate.mean())
-    return np.asarray(estimate + spread)
+    one = combine_jointly(np.array([estimate]), by_document[None], by_replicate[None], single[None], values[None])
+    return np.asarray(one[0])
+
+
+def combine_jointly(
+    estimates: Floats, by_document: Floats, by_replicate: Floats, single: Floats, values: Floats
+) -> Floats:
+    """Draws of k estimates from those of documents and those of replicates, in one piece.
+
+    Drawing both at once, as in the plain pigeonhole bootstrap (Owen 2007), counts the noise of single answers three
+    times: intervals came out up to 1.9 times too wide at 5 replicates. Added deviations count it twice. Its part in
+    the replicates' spread is estimated by moments from how little the replicates' draws move together, and taken off
+    (as DerSimonian & Laird 1986 do between studies); for several estimates as matrices, with what comes out negative
+    set to 0 in the coordinates in which the replicates' spread is the unit (as Amemiya 1985 does). All k draws go
+    through one linear map, so an estimate that is a sum of others has draws that are the sum of theirs. Simulated
+    coverage of 95 % intervals, normal data of seven mixes of the three noises: .93-.96 at 5 replicates, .92-.96 at
+    10, .92-.98 at 3. The interval of one of several is never narrower, up to the noise of the draws, than that of
+    it alone.
+
+    Args:
+        estimates: [k] on the full sample, in one unit.
+        by_document: [k, draws] of the mean over replicates, documents drawn.
+        by_replicate: [k, draws] on all documents, replicates drawn.
+        single: [k, replicates, draws] of each replicate, documents drawn as in `by_document`.
+        values: [k, replicates] of each replicate, on all documents.
+
+    Returns:
+        [k, draws], centred on the estimates.
+    """
+    spread = by_document - by_document.mean(axis=1, keepdims=True)
+    many, count, draws = single.shape
+    if count > 1:
+        # of the replicates: all that they differ by, in the directions in which they differ at all
+        roots, axes = np.linalg.eigh(np.atleast_2d(np.cov(values)))
+        there = roots > max(float(roots[-1]) * 1e-10, 0.0)
+        roots, axes = roots[there], axes[:, there]
+        covariance = np.cov(single.reshape(many * count, draws)).reshape(many, count, many, count)
+        own = np.einsum("irjr->ij", covariance) / count
+        shared = (covariance.sum(axis=(1, 3)) - own * count) / (count * (count - 1))
+        white = axes / np.sqrt(roots)
+        parts, turned = np.linalg.eigh(np.eye(len(roots)) - white.T @ (own - shared) @ white)
+        kept = (turned * np.sqrt(np.maximum(parts, 0.0))) @ turned.T
+        lift = (axes * np.sqrt(roots)) @ kept @ white.T
+        spread = spread + lift @ (by_replicate - by_replicate.mean(axis=1, keepdims=True))
+    return np.asarray(estimates[:, None] + spread)

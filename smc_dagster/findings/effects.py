@@ -9,8 +9,9 @@ them and are shifted to be centred on the estimate: an ECE drawn from noisy data
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from smc_dagster.evaluation.resampling import interval, p_value
 from smc_dagster.findings.claims import BY_MEASURE
 from smc_dagster.findings.collect import Evidence
-from smc_dagster.findings.draws import Floats, combine, replicate_weights
+from smc_dagster.findings.draws import Floats, combine, combine_jointly, replicate_weights
 from smc_dagster.findings.panels import confidence_draws, ece_draws, recall_draws, tail_of
 from smc_dagster.findings.power import smallest_effect
 from smc_dagster.study import Study
@@ -50,6 +51,28 @@ class Effect:
     smallest: float
     n: int
     replicates: int
+
+
+@dataclass(frozen=True)
+class Joint:
+    """Changes that were drawn together.
+
+    Attributes:
+        effects: one a contrast.
+        draws: [contrasts, draws], in the measure's unit; draw for draw they add up as the contrasts do.
+    """
+
+    effects: list[Effect]
+    draws: Floats
+
+
+@dataclass(frozen=True)
+class _Paired:
+    """Arms in their common replicates: points [arms, replicates], drawn [arms, replicates, draws]; n documents."""
+
+    points: Floats
+    drawn: Floats
+    n: int
 
 
 def summarise(estimate: float, draws: Floats, level: float, n: int, replicates: int) -> Effect:
@@ -114,32 +137,73 @@ class Effects:
             None where either arm, their common replicates, or the documents are missing, or where a relative change
             has no positive base.
         """
-        slice_name = BY_MEASURE[measure].slice
-        one, other = (self._evidence.outcomes.get((k, slice_name)) for k in (key, against))
-        values = self._values(measure, domain)
-        if one is None or other is None or key not in values or against not in values:
+        paired = self._paired((key, against), measure, domain)
+        if paired is None:
             return None
-        common = np.intersect1d(one.replicates, other.replicates)
-        common = common[np.isin(common, values[key][0]) & np.isin(common, values[against][0])]
-        if not len(common):
-            return None
-        points, drawn = [], []
-        for k, outcome in ((key, one), (against, other)):
-            replicates, found = values[k]
-            points.append(found[np.isin(replicates, common)])
-            drawn.append(self._draws(measure)[k, domain][np.isin(outcome.replicates, common)])
+        if not relative:
+            return self._weigh(paired, np.array([[1.0, -1.0]])).effects[0]
+        points, drawn = paired.points, paired.drawn
         base, base_drawn = float(points[1].mean()), drawn[1].mean(axis=0)
-        if relative and (base <= 0 or np.min(base_drawn) <= 0):
+        if base <= 0 or np.min(base_drawn) <= 0:
             return None
         # a relative change is taken to be linear in each replicate, near its estimate
-        slope, scale = (float(points[0].mean()) / base, base) if relative else (1.0, 1.0)
-        estimate = float(points[0].mean()) / base - 1 if relative else float(points[0].mean()) - base
-        by_document = drawn[0].mean(axis=0) / base_drawn if relative else drawn[0].mean(axis=0) - base_drawn
-        single, each = (drawn[0] - slope * drawn[1]) / scale, (points[0] - slope * points[1]) / scale
-        weights = replicate_weights(len(common), self._count, self._seed, self._level)
-        change = combine(estimate, by_document, np.sum(weights * each[:, None], axis=0), single, each)
+        slope = float(points[0].mean()) / base
+        single, each = (drawn[0] - slope * drawn[1]) / base, (points[0] - slope * points[1]) / base
+        by_document = drawn[0].mean(axis=0) / base_drawn
+        change = combine(slope - 1, by_document, self._by_replicate(each[None])[0], single, each)
+        return summarise(slope - 1, change, self._level, paired.n, len(each))
+
+    def jointly(
+        self, contrasts: Sequence[Mapping[str, float]], measure: str, *, domain: str = ALL_DOMAINS
+    ) -> Joint | None:
+        """Several weighted sums of a measure over arms, drawn together: where one is the sum of others, so are its
+        draws.
+
+        Args:
+            contrasts: weight by arm key, each.
+
+        Returns:
+            None as in `change`.
+        """
+        keys = list(dict.fromkeys(key for one in contrasts for key in one))
+        paired = self._paired(keys, measure, domain)
+        if paired is None:
+            return None
+        return self._weigh(paired, np.array([[one.get(key, 0.0) for key in keys] for one in contrasts]))
+
+    def _weigh(self, paired: _Paired, weights: Floats) -> Joint:
+        """Contrasts [k, arms] of paired arms."""
+        each = weights @ paired.points
+        single = np.einsum("ka,ard->krd", weights, paired.drawn)
+        estimates = each.mean(axis=1)
+        draws = combine_jointly(estimates, single.mean(axis=1), self._by_replicate(each), single, each)
+        replicates = each.shape[1]
+        return Joint(
+            [
+                summarise(float(estimate), drawn, self._level, paired.n, replicates)
+                for estimate, drawn in zip(estimates, draws, strict=True)
+            ],
+            draws,
+        )
+
+    def _by_replicate(self, each: Floats) -> Floats:
+        """Draws [k, draws] of means over replicates of [k, replicates]."""
+        return each @ replicate_weights(each.shape[1], self._count, self._seed, self._level)
+
+    def _paired(self, keys: Sequence[str], measure: str, domain: str) -> _Paired | None:
+        slice_name = BY_MEASURE[measure].slice
+        outcomes = [self._evidence.outcomes.get((key, slice_name)) for key in keys]
+        values = self._values(measure, domain)
+        found = [(key, one) for key, one in zip(keys, outcomes, strict=True) if one is not None and key in values]
+        if len(found) < len(keys):
+            return None
+        common = reduce(np.intersect1d, [numbers for key, one in found for numbers in (one.replicates, values[key][0])])
+        if not len(common):
+            return None
+        points = [values[key][1][np.isin(values[key][0], common)] for key in keys]
+        drawn = [self._draws(measure)[key, domain][np.isin(one.replicates, common)] for key, one in found]
         n = self.tail_documents(domain) if measure == "rare_recall" else len(self._evidence.documents[slice_name])
-        return summarise(estimate, change, self._level, n, len(common))
+        return _Paired(np.stack(points), np.stack(drawn), n)
 
     def tail_documents(self, domain: str) -> int:
         """Documents of tail labels in the slice that rare recall is measured on."""

@@ -73,8 +73,8 @@ def share_curve(metrics: pa.Table, series: list[str], metric: str, slice_name: s
 
 
 def contrasts(effects: pa.Table, kind: str) -> pa.Table:
-    """MITIGATION_EFFECTS of one kind of contrast, at all shares."""
-    return effects.filter(pc.field("contrast") == kind)
+    """MITIGATION_EFFECTS of one kind of contrast, at all shares that could be compared."""
+    return effects.filter((pc.field("contrast") == kind) & pc.field("estimate").is_valid())
 
 
 def reliability_bins(evidence: Evidence, series: list[str], bins: int) -> pa.Table:

@@ -61,13 +61,13 @@ def svg_contrasts(rows: pa.Table, name: str, controls: set[str], order: list[str
                     (pc.field("series") == one) & (pc.field("against") == other) & (pc.field("measure") == measure)
                 )
                 # neighbours side by side, so that their bars do not cover each other
-                x = part["share"].to_numpy() * 100 + (i - (len(pairs) - 1) / 2) * 0.9
+                x = part["realised"].to_numpy() * 100 + (i - (len(pairs) - 1) / 2) * 0.9
                 middle = part["estimate"].to_numpy()
                 ends = np.abs(np.stack([part["low"].to_numpy(), part["high"].to_numpy()]) - middle)
                 style = {**look[one], "markersize": 4.5, "linewidth": 1.2, "elinewidth": 1}
                 panel.errorbar(x, middle, yerr=ends, label=f"{one} − {other}", **style)
             panel.set_title(title, fontsize=10, loc="left")
-            panel.set_xlabel("share, %")
+            panel.set_xlabel("share reached, %")
         axes[0, 0].set_ylabel("difference")
         canvas.legend(figure, axes[0, 0])
         return canvas.svg(figure, name)

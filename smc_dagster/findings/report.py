@@ -19,13 +19,15 @@ from typing import Any
 import pyarrow as pa
 
 from smc_dagster.errors import LakeError
-from smc_dagster.findings import anchor_slices, composition, report_plots, report_tables
+from smc_dagster.findings import anchor_slices, composition, report_causes, report_plots, report_tables
 from smc_dagster.findings.claims import CLAIMS
 from smc_dagster.findings.downloads import Download, download
 from smc_dagster.findings.draw import Findings
+from smc_dagster.findings.safe_shares import MIN_TAIL_DOCUMENTS
 from smc_dagster.findings.sentences import answer_parts
 from smc_dagster.findings.summary import budget
 from smc_dagster.lake import Lake
+from smc_dagster.screening.label_noise import NEIGHBOURS
 from smc_dagster.study import Study
 from smc_dagster.tables import MIXTURE_COMPOSITION, SYNTHETIC_PROFILE
 
@@ -56,8 +58,10 @@ SECTIONS = (
     Section("provenance", "By what counts as synthetic", "thresholds"),
     Section("anchors", "Anchors", "anchors"),
     Section("attribution", "What is due to what"),
+    Section("mitigations", "What helps"),
     Section("strictness", "The filter", "trade"),
     Section("domains", "Domains"),
+    Section("sensitivity", "Which domains break first", "sensitivity"),
     Section("calibration", "Calibration"),
     Section("pools", "Pools"),
     Section("mixtures", "Mixtures and budget"),
@@ -123,7 +127,18 @@ def _context(study: Study, lake: Lake, findings: Findings, fingerprint: str) -> 
         "anchor_versions": anchor_slices.versions(evidence),
         "grades": grades,
         "thresholds": by_threshold,
-        "contrasts": report_tables.contrast_rows(findings, study.findings.level),
+        "attribution": report_causes.attribution_groups(findings.attribution, study.findings.level),
+        "attribution_plot": report_plots.attribution(study, findings),
+        "parts": report_causes.parts_in_words(findings.attribution),
+        "lacking": report_causes.lacking_rows(study, findings.attribution),
+        "contrasts": report_causes.contrast_rows(findings.mitigation_effects, study.findings.level),
+        "refused": report_causes.refused(findings.mitigation_effects),
+        "sensitivity": report_causes.sensitivity_rows(findings.domain_sensitivity),
+        "sensitivity_plot": report_plots.domains(study, findings),
+        "correlations": report_causes.correlation_rows(findings.domain_correlations),
+        "untaken": report_causes.untaken(findings.domain_correlations),
+        "neighbours": NEIGHBOURS,
+        "least_tail": MIN_TAIL_DOCUMENTS,
         "contrast_plots": report_plots.contrasts(study, findings),
         "reliability": report_plots.reliability(study, findings),
         "pools": [(name, pool.generator) for name, pool in study.pools.items() if name in profiles],

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from smc_dagster.findings import plot_numbers, plots
+from smc_dagster.findings import plot_numbers, plots, plots_causes
+from smc_dagster.findings.attribution import TOTAL
 from smc_dagster.findings.downloads import Download, download
 from smc_dagster.findings.draw import Findings
 from smc_dagster.findings.mitigation_effects import QUESTIONS
+from smc_dagster.findings.report_causes import PART_WORDS
 from smc_dagster.findings.sentences import share
 from smc_dagster.study import Composition, Study
 
@@ -85,6 +87,41 @@ def contrasts(study: Study, findings: Findings) -> list[Plot]:
                 )
             )
     return shown
+
+
+def attribution(study: Study, findings: Findings) -> Plot | None:
+    """The parts of the change of rare-case recall; None where no series has a control."""
+    numbers = findings.attribution.filter(pc.field("measure") == "rare_recall")
+    svg = plots_causes.svg_attribution(numbers, PART_WORDS, TOTAL, "attribution")
+    if svg is None:
+        return None
+    return Plot(
+        name="attribution",
+        svg=svg,
+        alt="Parts of the change of rare-case recall against the share reached, a panel a series and order of the "
+        "parts; those at the largest share are in the table.",
+        numbers=download(numbers, study.name, "plot-attribution"),
+        title="Parts of the change of rare-case recall",
+        wide=True,
+    )
+
+
+def domains(study: Study, findings: Findings) -> Plot | None:
+    """Loss slopes of domains against their traits; None where none was measured."""
+    numbers = findings.domain_sensitivity
+    series = list(dict.fromkeys(str(one) for one in numbers["series"].to_pylist()))
+    svg = plots_causes.svg_domains(numbers, series, _controls(study), "domain-sensitivity")
+    if svg is None:
+        return None
+    return Plot(
+        name="domain-sensitivity",
+        svg=svg,
+        alt="Loss slope of tail recall, a point a domain and series, against tail-heaviness, label noise and coverage "
+        "by the pool; the figures are in the table.",
+        numbers=download(numbers, study.name, "plot-domain-sensitivity"),
+        title="How much domains lose, beside what they are like",
+        wide=True,
+    )
 
 
 def reliability(study: Study, findings: Findings) -> Plot | None:

@@ -15,9 +15,8 @@ import pyarrow.compute as pc
 from smc_dagster.findings.claims import BY_MEASURE
 from smc_dagster.findings.curves import in_words
 from smc_dagster.findings.draw import Findings
-from smc_dagster.findings.mitigation_effects import QUESTIONS
 from smc_dagster.findings.plots import CURVES
-from smc_dagster.findings.sentences import MEASURE_WORDS, figure, percent, share
+from smc_dagster.findings.sentences import MEASURE_WORDS, figure, percent, share, signed_figure
 from smc_dagster.findings.summary import plain_rows
 from smc_dagster.findings.thresholds import NOT_COUNTED, thresholds
 from smc_dagster.study import Composition, Series, Study
@@ -95,7 +94,7 @@ def onset_rows(findings: Findings) -> list[dict[str, Any]]:
                 "interval": "–" if row["low"] is None else f"{share(row['low'])} to {share(row['high'])}",
                 "note": row["note"],
                 "smallest_loss": "–" if row["smallest_loss"] is None else percent(-row["smallest_loss"]),
-                "smallest_knee": "none" if row["smallest_knee"] is None else _signed(row["smallest_knee"] / 10),
+                "smallest_knee": "none" if row["smallest_knee"] is None else signed_figure(row["smallest_knee"] / 10),
                 "false_knees": share(row["false_knees"]),
                 "coverage": share(row["coverage"]),
                 "reached": row["false_knees"] is not None,
@@ -160,32 +159,11 @@ def trade_rows(findings: Findings) -> list[dict[str, Any]]:
             "duplicated": share(row["duplicated"]),
             "coverage": _number(row["coverage"]),
             "recall": _number(row["tail_recall"]),
-            "change": "–" if row["change"] is None else _signed(row["change"]),
-            "interval": "–" if row["low"] is None else f"{_signed(row['low'])} to {_signed(row['high'])}",
+            "change": "–" if row["change"] is None else signed_figure(row["change"]),
+            "interval": "–" if row["low"] is None else f"{signed_figure(row['low'])} to {signed_figure(row['high'])}",
         }
         for row in findings.strictness_trade.to_pylist()
     ]
-
-
-def contrast_rows(findings: Findings, level: float) -> list[dict[str, Any]]:
-    """Contrasts at their largest share: those that are in the adjusted family."""
-    rows = []
-    for row in findings.mitigation_effects.to_pylist():
-        if row["p_holm"] is not None:
-            rows.append(
-                {
-                    "kind": row["contrast"],
-                    "pair": f"{row['series']} − {row['against']}",
-                    "at": share(row["share"]),
-                    "measure": MEASURE_WORDS[row["measure"]],
-                    "estimate": _signed(row["estimate"]),
-                    "interval": f"{_signed(row['low'])} to {_signed(row['high'])}",
-                    "p": "< 0.001" if row["p_holm"] < 0.001 else f"{row['p_holm']:.3f}",
-                    "proven": (row["low"] > 0 or row["high"] < 0) and row["p_holm"] < 1 - level,
-                }
-            )
-    order = list(QUESTIONS)
-    return sorted(rows, key=lambda row: order.index(row["kind"]))
 
 
 def profile_rows(profiles: dict[str, pa.Table]) -> list[dict[str, Any]]:
@@ -249,14 +227,10 @@ def anchor_rows(table: pa.Table) -> list[dict[str, str]]:
             "n": f"{row['n']:,}",
             "at": share(row["share"]),
             **{name: _number(row[name]) for name in ("accuracy_base", "accuracy")},
-            **{name: "–" if row[name] is None else _signed(row[name]) for name in signed},
+            **{name: "–" if row[name] is None else signed_figure(row[name]) for name in signed},
         }
         for row in table.to_pylist()
     ]
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
 
 
 def _number(value: float | None) -> str:

@@ -31,6 +31,11 @@ def percent(value: float, digits: int = 1) -> str:
     return f"{value * 100:+.{digits}f} %".replace("-", "−")
 
 
+def signed_figure(value: float) -> str:
+    """A difference in a measure's own unit, with a true minus sign: -0.0214 is `−0.021`."""
+    return f"{value:+.3f}".replace("-", "−")
+
+
 def share(value: float | None) -> str:
     """A share as a percentage without needless digits: 0.325 is `32.5 %`; a dash for none."""
     return "–" if value is None else f"{value * 100:.3g} %"
@@ -43,7 +48,7 @@ def figure(measure: str, value: float | None) -> str:
     kind = BY_MEASURE[measure].kind
     if kind == "share":
         return share(value)
-    return percent(value) if kind == "relative" else f"{value:+.3f}".replace("-", "−")
+    return percent(value) if kind == "relative" else signed_figure(value)
 
 
 def answer(study: Study, headline: pa.Table, onset: pa.Table) -> str:

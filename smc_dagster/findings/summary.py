@@ -22,9 +22,9 @@ BUDGET_METRICS = ("steps", "examples_seen", "flops")
 def summary(study: Study, findings: Findings, fingerprint: str) -> dict[str, Any]:
     """The findings as plain JSON values; what is not a number is null.
 
-    Keys: study, fingerprint, answer, headline, onset, safe_shares, budget, and beyond these mitigation_effects,
-        provenance_thresholds, strictness_trade, arms, notes. Rows of
-    `headline` have `control`: whether the series drops real rows with nothing in their place.
+    Keys: study, fingerprint, answer, headline, onset, safe_shares, budget, and beyond these attribution,
+        mitigation_effects, provenance_thresholds, strictness_trade, domain_sensitivity, domain_correlations, arms,
+        notes. Rows of `headline` have `control`: whether the series drops real rows with nothing in their place.
     """
     controls = {series.name for series in study.series if series.composition is Composition.DROP}
     headline = [{**row, "control": row["series"] in controls} for row in plain_rows(findings.headline)]
@@ -37,9 +37,12 @@ def summary(study: Study, findings: Findings, fingerprint: str) -> dict[str, Any
         "onset": plain_rows(findings.onset),
         "safe_shares": plain_rows(findings.safe_shares),
         "budget": budget(evidence),
+        "attribution": plain_rows(findings.attribution),
         "mitigation_effects": plain_rows(findings.mitigation_effects),
         "provenance_thresholds": plain_rows(findings.thresholds),
         "strictness_trade": plain_rows(findings.strictness_trade),
+        "domain_sensitivity": plain_rows(findings.domain_sensitivity),
+        "domain_correlations": plain_rows(findings.domain_correlations),
         "arms": {
             "counted": [arm.key for arm in evidence.arms],
             "missing": evidence.missing,

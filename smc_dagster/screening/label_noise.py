@@ -18,7 +18,7 @@ from smc_dagster.screening.coverage import hash_order
 
 NEIGHBOURS = 10
 # documents of a domain that are looked at, against all
-MOST = 2000
+MOST = 500
 
 
 def label_disagreement(documents: pa.Table, vectors: Vectors, seed: int) -> dict[str, tuple[float, int]]:

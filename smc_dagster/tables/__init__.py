@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from smc_dagster.tables import findings, stages
 from smc_dagster.tables.findings import (
+    ATTRIBUTION,
     COLLAPSE_ONSET,
+    DOMAIN_CORRELATIONS,
+    DOMAIN_SENSITIVITY,
     HEADLINE,
     MITIGATION_EFFECTS,
     PROVENANCE_THRESHOLDS,
@@ -53,7 +56,10 @@ __all__ = [
     "ANCHOR_EVAL_SLICES",
     "ANCHOR_TRAIN",
     "ARM_METRICS",
+    "ATTRIBUTION",
     "COLLAPSE_ONSET",
+    "DOMAIN_CORRELATIONS",
+    "DOMAIN_SENSITIVITY",
     "DRIFT",
     "EMBEDDING_WIDTH",
     "EVALUATION_SPLITS",

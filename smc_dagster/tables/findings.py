@@ -73,23 +73,50 @@ SAFE_SHARES = TableSpec(
         ]
     ),
 )
+ATTRIBUTION = TableSpec(
+    "attribution",
+    # the total change of an arm of a `replace` series against its 0 % arm and the parts of it, which add up to it
+    # path by path, share by share; differences in the measure's own unit
+    pa.schema(
+        [
+            ("series", pa.string()),
+            ("share", pa.float64()),  # asked
+            ("realised", pa.float64()),
+            ("path", pa.string()),  # loss_first | synthetic_first
+            ("part", pa.string()),  # total, or a part (findings/attribution.py)
+            ("arm", pa.string()),  # `arm` minus `against`
+            ("against", pa.string()),
+            ("measure", pa.string()),
+            ("estimate", pa.float64()),
+            ("low", pa.float64()),
+            ("high", pa.float64()),
+            ("p_value", pa.float64()),
+            ("p_holm", pa.float64()),  # null but for the parts at the largest share
+            ("n", pa.int64()),
+        ]
+    ),
+)
 MITIGATION_EFFECTS = TableSpec(
     "mitigation_effects",
-    # paired difference `series` minus `against`, at the same share
+    # paired difference `series` minus `against`, at one realised global share
     pa.schema(
         [
             ("contrast", pa.string()),
             ("question", pa.string()),
             ("series", pa.string()),
             ("against", pa.string()),
-            ("share", pa.float64()),
+            ("share", pa.float64()),  # asked of `series`
+            ("share_against", pa.float64()),  # asked of `against`; null where no arm of it is at that share
+            ("realised", pa.float64()),
+            ("realised_against", pa.float64()),
             ("measure", pa.string()),
-            ("estimate", pa.float64()),
+            ("estimate", pa.float64()),  # null where the shares differ, as the note says
             ("low", pa.float64()),
             ("high", pa.float64()),
             ("p_value", pa.float64()),
-            ("p_holm", pa.float64()),
+            ("p_holm", pa.float64()),  # null but for the largest matched share of a contrast
             ("n", pa.int64()),
+            ("note", pa.string()),
         ]
     ),
 )
@@ -137,6 +164,50 @@ STRICTNESS_TRADE = TableSpec(
             ("low", pa.float64()),
             ("high", pa.float64()),
             ("n", pa.int64()),  # tail documents
+        ]
+    ),
+)
+
+DOMAIN_SENSITIVITY = TableSpec(
+    "domain_sensitivity",
+    # what a domain was like before mixing, and how it fared in a series
+    pa.schema(
+        [
+            ("series", pa.string()),
+            ("domain", pa.string()),
+            ("documents", pa.int64()),  # real training documents
+            ("tail_documents", pa.int64()),  # evaluation documents of tail labels
+            ("tail_share", pa.float64()),  # of the training documents
+            ("noise", pa.float64()),  # label disagreement of nearest neighbours, 0-1
+            ("n_noise", pa.int64()),  # documents it is a mean over
+            ("coverage", pa.float64()),  # mode coverage by the series' pool, 0-1
+            ("loss_slope", pa.float64()),  # change of tail recall for a share of 1; negative: a loss
+            ("low", pa.float64()),
+            ("high", pa.float64()),
+            ("safe_status", pa.string()),
+            ("safe_share", pa.float64()),  # 0 where none is safe; null where there are too few data
+            ("onset_status", pa.string()),
+            ("onset", pa.float64()),
+        ]
+    ),
+)
+DOMAIN_CORRELATIONS = TableSpec(
+    "domain_correlations",
+    # Spearman's rank correlation over domains of a sensitivity with a trait
+    pa.schema(
+        [
+            ("series", pa.string()),
+            ("sensitivity", pa.string()),  # loss_slope | safe_share | onset
+            ("trait", pa.string()),  # tail_share | noise | coverage
+            ("n", pa.int64()),  # domains with both
+            ("rho", pa.float64()),  # null where they are too few
+            ("low", pa.float64()),
+            ("high", pa.float64()),
+            ("p_value", pa.float64()),
+            ("p_holm", pa.float64()),
+            ("smallest", pa.float64()),  # least correlation that would probably have been seen
+            ("verdict", pa.string()),  # rises | falls | undecided
+            ("note", pa.string()),
         ]
     ),
 )

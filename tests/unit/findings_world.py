@@ -14,7 +14,7 @@ import pyarrow as pa
 from smc_dagster.evaluation.arm_metrics import arm_metrics
 from smc_dagster.fingerprints import Fingerprint
 from smc_dagster.lake import Lake
-from smc_dagster.study import Study
+from smc_dagster.study import Composition, Study
 from smc_dagster.tables import ARM_METRICS, MIXTURE_COMPOSITION, PREDICTIONS, SYNTHETIC_PROFILE
 
 SHARES = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
@@ -70,7 +70,7 @@ def make_lake(
         effect: (series, share) -> shift of the chance of a correct answer on tail labels, shift of confidence
             everywhere.
         documents: in each of the slices `test` and `rare`.
-        cap: of every domain, in series with a pool.
+        cap: of every domain, in series with a pool that obey caps.
     """
     lake = Lake(folder, study.name)
     rng = np.random.default_rng(seed)
@@ -141,10 +141,11 @@ def _predictions(arm, replicate, name, names, domain, domains, is_tail, correct,
 
 
 def _composed(arm, replicate: int, name: str, cap: float) -> dict:
-    budget, dropped = 1000, arm.series.pool is None
+    budget, dropped, added = 1000, arm.series.pool is None, arm.series.composition is Composition.ADD
     asked = round(arm.share * budget)
-    cap = 1.0 if dropped else cap
-    displaced = min(asked, int(cap * budget))
+    cap = cap if arm.series.caps and not dropped else 1.0
+    displaced = 0 if added else min(asked, int(cap * budget))
+    on_top = round(budget * arm.share / (1 - arm.share)) if added else displaced
     return {
         "arm": arm.key,
         "series": arm.series.name,
@@ -160,8 +161,8 @@ def _composed(arm, replicate: int, name: str, cap: float) -> dict:
         "pool_available": 0 if dropped else 700,
         "rows_asked": asked,
         "rows_displaced": displaced,
-        "rows_synthetic": 0 if dropped else displaced,
+        "rows_synthetic": 0 if dropped else on_top,
         "rows_real": budget - displaced,
-        "shortfall": asked - displaced,
-        "why": "cap" if asked > displaced else None,
+        "shortfall": 0 if added else asked - displaced,
+        "why": "cap" if asked > displaced and not added else None,
     }

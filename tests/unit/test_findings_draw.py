@@ -15,7 +15,6 @@ from smc_dagster.errors import LakeError, StaleInputError
 from smc_dagster.findings.collect import collect
 from smc_dagster.findings.draw import draw_findings
 from smc_dagster.findings.effects import Effects
-from smc_dagster.findings.mitigation_effects import contrasts
 from smc_dagster.findings.panels import ece_draws, recall_draws
 from smc_dagster.findings.sentences import answer
 from smc_dagster.findings.summary import summary
@@ -99,30 +98,6 @@ def test_domains_that_do_not_differ_say_nothing_of_their_own(drawn):
         assert row["n_needed"] >= row["n"]
         assert (row["status"] == "insufficient_data") == (row["own_weight"] < 0.5)
     assert sum(row["status"] == "insufficient_data" for row in by_domain) >= 6
-
-
-def test_attribution_parts_synthetic_rows_from_lost_real_rows(drawn):
-    found = drawn["synthetic"].mitigation_effects
-    (templated,) = rows(found, contrast="attribution", series="templated", share=0.6, measure="rare_recall")
-    (sampled,) = rows(found, contrast="attribution", series="sampled", share=0.6, measure="rare_recall")
-    assert templated["high"] < 0
-    assert templated["p_holm"] < 0.05
-    assert templated["low"] < -0.18 < templated["high"]
-    assert sampled["low"] < 0 < sampled["high"]
-    (filtered,) = rows(found, contrast="filter", share=0.6, measure="rare_recall")
-    assert filtered["low"] > 0
-    assert {row["p_holm"] is None for row in rows(found, share=0.3)} == {True}
-
-
-def test_contrasts_are_pairs_that_differ_in_one_thing():
-    found = [(one.kind, one.series, one.against) for one in contrasts(STUDY)]
-    assert found == [
-        ("attribution", "templated", "drop"),
-        ("attribution", "sampled", "drop"),
-        ("attribution", "templated_strong", "drop"),
-        ("filter", "templated_strong", "templated"),
-        ("pool", "sampled", "templated"),
-    ]
 
 
 def test_safe_shares_need_tail_documents(tmp_path):

@@ -18,7 +18,16 @@ PARTITIONS = {"synthetic": "templated", "drift": "templated", "generator_model":
     ("mixture", "checkpoints", "predictions", "arm_metrics"), ARM
 )
 TABLES = [name for name in CODE_VERSIONS if name not in ("raw_documents", "study_report", "headline")]
-FINDINGS = ("collapse_onset", "safe_shares", "mitigation_effects", "provenance_thresholds", "strictness_trade")
+FINDINGS = (
+    "collapse_onset",
+    "safe_shares",
+    "attribution",
+    "mitigation_effects",
+    "provenance_thresholds",
+    "strictness_trade",
+    "domain_sensitivity",
+    "domain_correlations",
+)
 TABLES = [name for name in TABLES if name not in FINDINGS]
 
 
