@@ -10,6 +10,7 @@ that makes a table changes what it writes.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 
 from smc_dagster import frozen
@@ -46,13 +47,14 @@ CODE_VERSIONS = {
     "arm_metrics": "2",
     "headline": "2",
     "collapse_onset": "2",
-    "safe_shares": "1",
+    "safe_shares": "2",
     "attribution": "1",
     "mitigation_effects": "2",
     "provenance_thresholds": "2",
     "strictness_trade": "1",
     "domain_sensitivity": "1",
     "domain_correlations": "1",
+    "benchmark_coverage": "1",
     "study_report": "3",
 }
 
@@ -115,6 +117,12 @@ class Lineage:
         """Read the lake anew; call after the days in it changed, or anchors were frozen."""
         self._memo.clear()
         self._frozen = None
+
+    def under_caps(self, caps: str) -> Lineage:
+        """What would be due if other caps were in force; `caps` is their digest."""
+        other = copy.copy(self)
+        other._caps, other._memo = caps, {}
+        return other
 
     def partition(self, table: str, partition: str | None = None) -> str | None:
         """The partition of a table that is meant: the study's version of the anchors where none is named."""

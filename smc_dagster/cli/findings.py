@@ -68,6 +68,13 @@ def findings(study: StudyOption = None, lake: LakeOption = None, as_json: JsonOp
     if shown["strictness_trade"]:
         columns = ["pool", "strictness", "share", "pool_left", "contaminated", "templated", "duplicated", "coverage"]
         out.print(table("By strictness", shown["strictness_trade"], [*columns, "tail_recall", "change", "low", "high"]))
+    labels = shown["benchmark_coverage"]
+    if labels:
+        judged = sum(row["judged"] for row in labels)
+        out.print(
+            f"{len(labels) - judged} of {len(labels)} rare labels have too few evaluation documents to be judged at "
+            "all; `--json` lists them."
+        )
     skipped = len(shown["safe_shares"]) - len(safe) + len(shown["onset"]) - len(onset)
     if skipped:
         out.print(f"{skipped} more series and domains have too little data to say; `--json` lists them.")

@@ -27,6 +27,7 @@ DRAWN = {
     "headline": "Each published claim beside what was measured here: estimate, interval, verdict.",
     "collapse_onset": "Where decline sets in, only where a knee beats the smooth rivals.",
     "safe_shares": "By domain, the largest share at which tail recall is provably not worse by more than the margin.",
+    "benchmark_coverage": "Which rare labels have too few evaluation documents to be judged at all, and what would do.",
     "attribution": "What of a change is due to real rows that left and what to synthetic rows: parts that add up.",
     "mitigation_effects": "Paired contrasts at equal realised share: caps, anchors, filter, all of them, and the pool.",
     "strictness_trade": "What each strictness of a filter saves and costs: contamination, coverage, tail recall.",

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from smc_dagster.errors import StaleInputError
 from smc_dagster.findings.attribution import build_attribution
+from smc_dagster.findings.benchmark_coverage import build_benchmark_coverage
 from smc_dagster.findings.collect import Evidence, collect
 from smc_dagster.findings.domain_sensitivity import build_domain_correlations, build_domain_sensitivity
 from smc_dagster.findings.domain_traits import read_traits
@@ -33,6 +34,7 @@ from smc_dagster.lineage import Lineage
 from smc_dagster.study import Arm, Study
 from smc_dagster.tables import (
     ATTRIBUTION,
+    BENCHMARK_COVERAGE,
     COLLAPSE_ONSET,
     DOMAIN_CORRELATIONS,
     DOMAIN_SENSITIVITY,
@@ -55,6 +57,7 @@ class Findings:
         strictness_trade: STRICTNESS_TRADE; empty unless a pool is filtered at two levels.
         domain_sensitivity, domain_correlations: DOMAIN_SENSITIVITY, DOMAIN_CORRELATIONS; empty where the lake does
             not hold the corpus.
+        benchmark_coverage: BENCHMARK_COVERAGE.
         notes: what a reader must know: missing and stale arms, what the study could have seen.
         evidence: the arms, metrics and predictions used.
         onsets: by series, with the scores of every rival shape.
@@ -69,6 +72,7 @@ class Findings:
     strictness_trade: pa.Table
     domain_sensitivity: pa.Table
     domain_correlations: pa.Table
+    benchmark_coverage: pa.Table
     notes: list[str]
     evidence: Evidence
     onsets: dict[str, Onset] = field(default_factory=dict)
@@ -86,6 +90,7 @@ class Findings:
             STRICTNESS_TRADE.name: self.strictness_trade,
             DOMAIN_SENSITIVITY.name: self.domain_sensitivity,
             DOMAIN_CORRELATIONS.name: self.domain_correlations,
+            BENCHMARK_COVERAGE.name: self.benchmark_coverage,
         }
 
     @property
@@ -141,6 +146,8 @@ def draw_findings(
         domain_sensitivity=domains,
         domain_correlations=build_domain_correlations(study, domains),
         notes=[*evidence.notes, *reach(study, evidence, headline), *undrawn],
+        benchmark_coverage=build_benchmark_coverage(study, lake, evidence),
+        notes=[*evidence.notes, *reach(study, evidence, headline), *untraded],
         evidence=evidence,
         onsets=onsets,
     )

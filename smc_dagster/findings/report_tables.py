@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from smc_dagster.findings import benchmark_coverage
 from smc_dagster.findings.claims import BY_MEASURE
 from smc_dagster.findings.curves import in_words
 from smc_dagster.findings.draw import Findings
@@ -205,6 +206,20 @@ def domain_rows(findings: Findings) -> tuple[list[str], list[dict[str, Any]]]:
         name = "all domains" if domain == ALL_DOMAINS else domain
         rows.append({"domain": name, "n": f"{n:,}", "cap": cap, "cells": printed, "all": domain == ALL_DOMAINS})
     return series, rows
+
+
+def coverage(findings: Findings) -> dict[str, Any]:
+    """Rare labels that can be judged, by domain, and those that cannot, one by one; empty where none was looked at."""
+    table = findings.benchmark_coverage
+    if table.num_rows == 0:
+        return {}
+    rows = [row for row in table.to_pylist() if not row["judged"]]
+    domains = [
+        row | {"median_n": f"{row['median_n']:g}", "base": _number(row["base"]), "needed": _number(row["needed"])}
+        for row in benchmark_coverage.by_domain(table)
+    ]
+    listed = [row | {"smallest": _number(row["smallest_loss"]), "needed": _number(row["needed"])} for row in rows]
+    return {"labels": table.num_rows, "unjudged": len(rows), "domains": domains, "rows": listed}
 
 
 def _safe_cell(row: dict[str, Any] | None) -> dict[str, str]:

@@ -23,8 +23,8 @@ def summary(study: Study, findings: Findings, fingerprint: str) -> dict[str, Any
     """The findings as plain JSON values; what is not a number is null.
 
     Keys: study, fingerprint, answer, headline, onset, safe_shares, budget, and beyond these attribution,
-        mitigation_effects, provenance_thresholds, strictness_trade, domain_sensitivity, domain_correlations, arms,
-        notes. Rows of `headline` have `control`: whether the series drops real rows with nothing in their place.
+        mitigation_effects, provenance_thresholds, strictness_trade, domain_sensitivity, domain_correlations,
+        benchmark_coverage, arms, notes. Rows of `headline` have `control`: whether the series drops real rows with nothing in their place.
     """
     controls = {series.name for series in study.series if series.composition is Composition.DROP}
     headline = [{**row, "control": row["series"] in controls} for row in plain_rows(findings.headline)]
@@ -43,6 +43,7 @@ def summary(study: Study, findings: Findings, fingerprint: str) -> dict[str, Any
         "strictness_trade": plain_rows(findings.strictness_trade),
         "domain_sensitivity": plain_rows(findings.domain_sensitivity),
         "domain_correlations": plain_rows(findings.domain_correlations),
+        "benchmark_coverage": plain_rows(findings.benchmark_coverage),
         "arms": {
             "counted": [arm.key for arm in evidence.arms],
             "missing": evidence.missing,

@@ -71,7 +71,7 @@ def build_thresholds(
     grades = thresholds(study)
     if len(grades) < 2:
         return PROVENANCE_THRESHOLDS.schema.empty_table()
-    safe = {row["series"]: row["share"] for row in safe_shares.to_pylist() if row["domain"] == ALL_DOMAINS}
+    safe = {row["series"]: row for row in safe_shares.to_pylist() if row["domain"] == ALL_DOMAINS}
     rows: list[dict[str, Any]] = []
     for series in study.series:
         arms = evidence.of_series(series.name)
@@ -81,7 +81,8 @@ def build_thresholds(
         for place, grade in enumerate(grades):
             shares = {arm.key: counted[arm.key][place] for arm in arms}
             onset = onsets[series.name] if place == 0 else _onset(study, evidence, effects, series.name, shares, losing)
-            at_safe = next((arm.key for arm in arms if arm.share == safe.get(series.name)), None)
+            proven = safe.get(series.name, {})
+            at_safe = proven.get("arm")
             rows.append(
                 {
                     "synthetic_from": grade.value,
@@ -94,7 +95,7 @@ def build_thresholds(
                     "knot": onset.knot,
                     "low": onset.low,
                     "high": onset.high,
-                    "safe_share": safe.get(series.name),
+                    "safe_share": proven.get("share"),
                     "safe_counted": None if at_safe is None or onset.status == NOT_COUNTED else shares[at_safe],
                     "note": onset.note,
                 }

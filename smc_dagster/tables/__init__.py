@@ -8,6 +8,7 @@ from __future__ import annotations
 from smc_dagster.tables import findings, stages
 from smc_dagster.tables.findings import (
     ATTRIBUTION,
+    BENCHMARK_COVERAGE,
     COLLAPSE_ONSET,
     DOMAIN_CORRELATIONS,
     DOMAIN_SENSITIVITY,
@@ -57,6 +58,7 @@ __all__ = [
     "ANCHOR_TRAIN",
     "ARM_METRICS",
     "ATTRIBUTION",
+    "BENCHMARK_COVERAGE",
     "COLLAPSE_ONSET",
     "DOMAIN_CORRELATIONS",
     "DOMAIN_SENSITIVITY",

@@ -65,10 +65,17 @@ SAFE_SHARES = TableSpec(
             ("series", pa.string()),
             ("domain", pa.string()),
             ("status", pa.string()),  # measured | none_safe | insufficient_data
-            ("share", pa.float64()),  # largest share provably within the margin; null unless measured
+            # largest share that the domain really got and is provably within the margin; null unless measured
+            ("share", pa.float64()),
+            ("arm", pa.string()),  # the arm that proves it
             ("margin", pa.float64()),
-            ("low", pa.float64()),  # lower bound of the change in tail recall at that share
+            (
+                "low",
+                pa.float64(),
+            ),  # lower bound of the change in tail recall at that share, else where the proof failed
+            ("harm_from", pa.float64()),  # from this share on a loss beyond the margin is proven; null where at none
             ("n", pa.int64()),  # tail documents of the domain
+            ("n_needed", pa.int64()),  # that would do, if the share does no harm; null unless data are too few
             ("note", pa.string()),
         ]
     ),
@@ -139,6 +146,22 @@ PROVENANCE_THRESHOLDS = TableSpec(
             ("safe_share", pa.float64()),  # of all domains, as asked; null where none is proven
             ("safe_counted", pa.float64()),  # the share that counts there
             ("note", pa.string()),
+        ]
+    ),
+)
+
+BENCHMARK_COVERAGE = TableSpec(
+    "benchmark_coverage",
+    # one row a rare label: whether its evaluation documents could show even the loss of all its domain's rare recall
+    pa.schema(
+        [
+            ("domain", pa.string()),
+            ("label", pa.string()),
+            ("n", pa.int64()),  # evaluation documents, slice `rare`
+            ("base", pa.float64()),  # mean recall of the domain's rare labels at 0 %
+            ("smallest_loss", pa.float64()),  # of recall, seen with probability .8; null where none would be
+            ("judged", pa.bool_()),
+            ("needed", pa.int64()),  # documents that would do; null where no number would
         ]
     ),
 )

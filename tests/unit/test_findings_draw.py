@@ -105,13 +105,17 @@ def test_safe_shares_need_tail_documents(tmp_path):
     found = draw_findings(STUDY, lake).safe_shares
     small = [row for row in found.to_pylist() if row["domain"] != "*"]
     assert {row["status"] for row in small} == {"insufficient_data"}
-    assert all("are needed" in row["note"] for row in small if row["n"] < 30)
+    assert all("would do" in row["note"] and row["n_needed"] >= 30 for row in small if row["n"] < 30)
 
 
-def test_a_tighter_margin_than_the_noise_claims_nothing(worlds):
+def test_a_tighter_margin_than_the_noise_proves_little_and_blames_nothing(worlds):
     study = make_study(findings={"bootstrap_draws": 400, "margin": 0.001})
     found = draw_findings(study, worlds["nothing"])
-    assert set(found.safe_shares["status"].to_pylist()) <= {"insufficient_data"}
+    shares = found.safe_shares.to_pylist()
+    # nothing happens here: what is proven by luck is true
+    assert {row["status"] for row in shares} <= {"insufficient_data", "measured"}
+    assert sum(row["status"] == "measured" for row in shares) < len(shares) / 2
+    assert all(row["low"] > -0.001 for row in shares if row["status"] == "measured")
     assert any("too few" in note for note in found.notes)
 
 

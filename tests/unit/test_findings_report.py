@@ -75,7 +75,9 @@ def opened(href: str) -> list[list[str]]:
 
 def plain(cell: str, like: object) -> object:
     """A cell as the kind of value it was written from."""
-    if isinstance(like, float | int) and not isinstance(like, bool):
+    if isinstance(like, bool):
+        return {"true": True, "false": False}[cell]
+    if isinstance(like, float | int):
         return type(like)(cell)
     return cell.removeprefix("'")
 

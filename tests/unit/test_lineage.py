@@ -27,6 +27,7 @@ FINDINGS = (
     "strictness_trade",
     "domain_sensitivity",
     "domain_correlations",
+    "benchmark_coverage",
 )
 TABLES = [name for name in TABLES if name not in FINDINGS]
 
