@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from smc_dagster.cli import anchors, findings, ingest, machine, profile, runs
+from smc_dagster.cli import anchors, caps, findings, ingest, machine, profile, runs
 from smc_dagster.cli.terminal import err, printable
 from smc_dagster.errors import SmcError
 
@@ -23,12 +23,12 @@ app = typer.Typer(
 )
 app.add_typer(runs.study_app, name="study")
 app.add_typer(anchors.anchors_app, name="anchors")
+app.add_typer(caps.caps_app, name="caps")
 for command in (
     findings.findings,
     runs.arms,
     profile.profile,
     ingest.ingest,
-    runs.caps,
     machine.doctor,
     machine.init,
     machine.dev,

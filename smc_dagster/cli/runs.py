@@ -1,6 +1,6 @@
-"""Commands on a study: which ship, run one, its arms and its caps.
+"""Commands on a study: which ship, run one, and its arms.
 
-What belongs here: `smc study`, `smc arms`, `smc caps`. What does not: what a run does (defs/runs.py).
+What belongs here: `smc study`, `smc arms`. What does not: what a run does (defs/runs.py).
 """
 
 from __future__ import annotations
@@ -91,12 +91,3 @@ def arms(
             }
         )
     show(rows, as_json, table(f"Arms of {bench.study.name}", rows))
-
-
-def caps(study: StudyOption = None, lake: LakeOption = None, as_json: JsonOption = False) -> None:
-    """The caps in force by domain, and what mixtures gave under them."""
-    from smc_dagster.mixing.caps import caps_in_force
-
-    bench = opened(study, lake)
-    rows = caps_in_force(bench.study, bench.lake)
-    show(rows, as_json, table(f"Caps in force for {bench.study.name}", rows))

@@ -1,7 +1,7 @@
 """Which rare labels the evaluation documents can judge at all.
 
-What belongs here: BENCHMARK_COVERAGE. What does not: the noise that it starts from (difference_noise.py), and judging domains
-(safe_shares.py).
+What belongs here: BENCHMARK_COVERAGE. What does not: the noise that it starts from (difference_noise.py), and judging
+domains (safe_shares.py).
 
 A label is judged where the loss of all recall that its domain's rare labels have at 0 % would be seen with
 probability .8, one-sided at the study's level; where even that would probably go unseen, the label's own figures say

@@ -147,7 +147,6 @@ def draw_findings(
         domain_correlations=build_domain_correlations(study, domains),
         notes=[*evidence.notes, *reach(study, evidence, headline), *undrawn],
         benchmark_coverage=build_benchmark_coverage(study, lake, evidence),
-        notes=[*evidence.notes, *reach(study, evidence, headline), *untraded],
         evidence=evidence,
         onsets=onsets,
     )

@@ -23,8 +23,8 @@ import numpy as np
 import pyarrow as pa
 
 from smc_dagster.findings.collect import Evidence
-from smc_dagster.findings.effects import Effect, Effects
 from smc_dagster.findings.difference_noise import label_noise, replicate_error
+from smc_dagster.findings.effects import Effect, Effects
 from smc_dagster.findings.panels import tail_of
 from smc_dagster.findings.power import smallest_effect
 from smc_dagster.findings.reached import Reached, reached_shares

@@ -24,7 +24,8 @@ def summary(study: Study, findings: Findings, fingerprint: str) -> dict[str, Any
 
     Keys: study, fingerprint, answer, headline, onset, safe_shares, budget, and beyond these attribution,
         mitigation_effects, provenance_thresholds, strictness_trade, domain_sensitivity, domain_correlations,
-        benchmark_coverage, arms, notes. Rows of `headline` have `control`: whether the series drops real rows with nothing in their place.
+        benchmark_coverage, arms, notes.
+    Rows of `headline` have `control`: whether the series drops real rows with nothing in their place.
     """
     controls = {series.name for series in study.series if series.composition is Composition.DROP}
     headline = [{**row, "control": row["series"] in controls} for row in plain_rows(findings.headline)]

@@ -17,7 +17,8 @@ from smc_dagster.tables import ALL_DOMAINS, MIXTURE_COMPOSITION, REAL_DOCUMENTS
 
 
 def caps_in_force(study: Study, lake: Lake) -> list[dict[str, Any]]:
-    """One row a domain: its cap, the largest synthetic share that a mixture in the lake gives it, and arms cut short.
+    """One row a domain: its cap and why, the largest synthetic share that a mixture in the lake gives it, and arms cut
+    short.
 
     Before a first run there are no domains to list: then the rows of the seed are given as they are.
 
@@ -25,10 +26,14 @@ def caps_in_force(study: Study, lake: Lake) -> list[dict[str, Any]]:
         CapsError: the seed breaks a rule, or names a domain that the corpus does not have.
     """
     if lake.fingerprint(REAL_DOCUMENTS) is None:
-        found = read_caps().of(study.name)
-        return [{"domain": name, "cap": cap, "largest_share": None, "arms_capped": None} for name, cap in found.items()]
+        rows = [row for row in read_caps().rows if row.study == study.name]
+        return [
+            {"domain": row.domain, "cap": row.cap, "largest_share": None, "arms_capped": None, "note": row.note}
+            for row in rows
+        ]
     domains = sorted(pc.unique(lake.read(REAL_DOCUMENTS, columns=["domain"])["domain"]).to_pylist())
-    caps = check_caps(study, domains).of(study.name)
+    caps = {row.domain: row for row in check_caps(study, domains).rows if row.study == study.name}
+    in_force = {domain: caps.get(domain) or caps.get(ALL_DOMAINS) for domain in domains}
     largest: dict[str, float] = defaultdict(float)
     capped: dict[str, set[str]] = defaultdict(set)
     for arm in study.arms:
@@ -42,9 +47,10 @@ def caps_in_force(study: Study, lake: Lake) -> list[dict[str, Any]]:
     return [
         {
             "domain": domain,
-            "cap": caps.get(domain, caps.get(ALL_DOMAINS, 1.0)),
+            "cap": row.cap if row else 1.0,
             "largest_share": largest.get(domain),
             "arms_capped": len(capped[domain]),
+            "note": row.note if row else "",
         }
-        for domain in domains
+        for domain, row in in_force.items()
     ]

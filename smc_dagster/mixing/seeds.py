@@ -1,7 +1,7 @@
 """The dbt seeds that shape mixtures: caps by domain, thresholds by strictness, and what the SQL itself is.
 
 What belongs here: reading and checking `caps.csv` and `strictness.csv`, and the digests that lineage keeps of them and
-of the models. What does not: applying them, which the dbt models do.
+of the models. What does not: writing accepted caps (accepting.py), and applying them, which the dbt models do.
 
 dbt loads the same files; they are checked here first because a person edits them, and deserves to hear the line.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -203,10 +204,12 @@ def mixture_code_digest() -> str:
 
 def _read(path: Path, columns: Iterable[str]) -> Iterable[tuple[int, Mapping[str, str]]]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            text = file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise CapsError(f"{path} cannot be read: {error}", "restore the file") from error
-    reader = csv.DictReader(lines)
+    # not `splitlines`: it would also end a row at separators that a name may hold
+    reader = csv.DictReader(io.StringIO(text, newline=""))
     missing = [column for column in columns if column not in (reader.fieldnames or [])]
     if missing:
         raise CapsError(

@@ -92,13 +92,24 @@ def test_one_arm_alone_is_the_same_arm(tiny: Site, tiny_copy: Site) -> None:
     assert rows(tiny_copy.lake) == rows(tiny.lake)
 
 
-def test_changed_caps_rerun_mixing_and_what_follows(tiny_copy: Site, tmp_path: Path) -> None:
+def test_an_accepted_cap_makes_mixtures_stale_and_the_next_ones_obey(tiny_copy: Site, tmp_path: Path) -> None:
     project = tmp_path / "dbt_project"
     shutil.copytree(ROOT / "dbt_project", project)
     domain = pq.read_table(tiny_copy.lake / "real_documents" / "data.parquet")["domain"].to_pylist()[0]
-    with (project / "seeds" / "caps.csv").open("a") as file:
-        file.write(f"tiny,{domain},0.1,planted\n")
-    outcome = tiny_copy.json("study", "run", SMC_DBT_PROJECT=str(project))
+    place = {"SMC_DBT_PROJECT": str(project)}
+    before = (project / "seeds" / "caps.csv").read_text()
+    # so small a study proves nothing safe, and a domain without a safe share is not accepted by its name alone
+    refused = tiny_copy.smc("caps", "accept", "--domain", domain, "--reason", "x", "--yes", **place)
+    assert refused.returncode == 2, refused.stdout
+    assert "no measured safe share" in refused.stderr
+    assert (project / "seeds" / "caps.csv").read_text() == before
+    told = tiny_copy.json(
+        "caps", "accept", "--cap", f"{domain}=0.1", "--reason", 'for "now", at least', "--yes", **place
+    )
+    assert [row["accepted"] for row in told["accepted"]] == [0.1]
+    assert {row["built"] for row in tiny_copy.json("arms", **place)} == {"no"}
+    assert tiny_copy.json("caps", "recommend", **place)["fresh"] is True
+    outcome = tiny_copy.json("study", "run", **place)
     assert outcome["made"]["mixture_documents"] == len(STUDY.arms)
     for asset in ("raw_documents", "real_documents", "real_embeddings", "synthetic_documents", "synthetic_embeddings"):
         assert outcome["made"][asset] == 0, asset
@@ -110,8 +121,11 @@ def test_changed_caps_rerun_mixing_and_what_follows(tiny_copy: Site, tmp_path: P
                 assert row["rows_displaced"] <= 0.1 * row["budget"]
                 capped += row["why"] == "cap"
     assert capped
-    shown = tiny_copy.json("caps", SMC_DBT_PROJECT=str(project))
-    assert {row["domain"]: row["cap"] for row in shown}[domain] == 0.1
+    (shown,) = [row for row in tiny_copy.json("caps", **place) if row["domain"] == domain]
+    assert (shown["cap"], shown["largest_share"] <= 0.1) == (0.1, True)
+    assert shown["note"].endswith('for "now", at least')
+    (row,) = [row for row in tiny_copy.json("caps", "recommend", **place)["domains"] if row["domain"] == domain]
+    assert (row["cap"], row["share_in_use"] <= 0.1, row["recommended"]) == (0.1, True, None)
 
 
 def test_one_arm_made_again_makes_findings_follow(tiny_copy: Site, monkeypatch: pytest.MonkeyPatch) -> None:

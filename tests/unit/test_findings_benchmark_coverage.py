@@ -9,8 +9,8 @@ from findings_world import make_lake, make_study
 
 from smc_dagster.findings.benchmark_coverage import build_benchmark_coverage, by_domain
 from smc_dagster.findings.collect import collect
-from smc_dagster.findings.draw import draw_findings
 from smc_dagster.findings.difference_noise import Noise
+from smc_dagster.findings.draw import draw_findings
 from smc_dagster.findings.power import smallest_effect
 from smc_dagster.findings.report import render
 from smc_dagster.findings.summary import summary
