@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from smc_dagster import places
-from smc_dagster.cli.terminal import JsonOption, StudyOption, opened, show, table
+from smc_dagster.cli.terminal import CorpusOption, JsonOption, StudyOption, opened, show, table
 from smc_dagster.study import load_study
 from smc_dagster.workbench import study_reference
 
@@ -39,13 +39,14 @@ def init(study: StudyOption = None, as_json: JsonOption = False) -> None:
 
 def dev(
     study: StudyOption = None,
+    corpus: CorpusOption = None,
     port: Annotated[int, typer.Option(help="Port of Dagster's UI.")] = 3000,
     files_port: Annotated[int, typer.Option(help="Port that serves the reports.")] = 3001,
 ) -> None:
     """Dagster's UI and daemon for a study, and its reports, all on loopback."""
     from smc_dagster.defs.instance import ready_home
 
-    bench = opened(study, None)
+    bench = opened(study, None, corpus)
     ready_home(bench.study.name)
     scripts = str(Path(sys.executable).parent)
     os.environ["PATH"] = f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}"

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from smc_dagster.cli.terminal import JsonOption, LakeOption, StudyOption, err, opened, out, show, table
+from smc_dagster.cli.terminal import CorpusOption, JsonOption, LakeOption, StudyOption, err, opened, out, show, table
 from smc_dagster.study import shipped_studies
 
 study_app = typer.Typer(no_args_is_help=True, help="Studies.")
@@ -28,13 +28,14 @@ def study_list(as_json: JsonOption = False) -> None:
 def study_run(
     study: StudyOption = None,
     arms: Annotated[str, typer.Option("--arms", help="Globs of arm keys, joined by commas.")] = "*",
+    corpus: CorpusOption = None,
     lake: LakeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make what is stale, stage by stage, through Dagster; reuse the rest."""
     from smc_dagster.display import ending, showing_progress
 
-    bench = opened(study, lake, claim=True)
+    bench = opened(study, lake, corpus, claim=True)
     chosen = bench.study.select_arms(arms)
 
     import dagster as dg

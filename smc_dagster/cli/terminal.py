@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -22,6 +23,10 @@ StudyOption = Annotated[str | None, typer.Option("--study", help="Shipped name, 
 LakeOption = Annotated[
     str | None, typer.Option("--lake", help="Root of the lake; default: SMC_LAKE or data/lake/STUDY.")
 ]
+CorpusOption = Annotated[
+    str | None,
+    typer.Option("--corpus", help="Local file or folder to read documents from; default: SMC_CORPUS, or the study's."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 out = Console(emoji=False)
@@ -31,10 +36,12 @@ err = Console(stderr=True, emoji=False)
 _OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
-def opened(study: str | None, lake: str | None, *, claim: bool = False) -> Workbench:
+def opened(study: str | None, lake: str | None, corpus: str | None = None, *, claim: bool = False) -> Workbench:
     """The workbench that the options ask for."""
-    # assets are loaded for the study and the lake of this process
+    # assets are loaded for the study, the corpus and the lake of this process
     os.environ["SMC_STUDY"] = absolute(study or study_reference())
+    if corpus:
+        os.environ["SMC_CORPUS"] = corpus if "://" in corpus else str(Path(corpus).expanduser().absolute())
     if lake:
         os.environ["SMC_LAKE"] = lake
     return open_workbench(os.environ["SMC_STUDY"], lake, claim=claim)

@@ -21,7 +21,6 @@ from smc_dagster.study import digest_of
 from smc_dagster.study.sources import OUT_OF_SCOPE, ClincSource
 
 DOMAINS = "domains.json"
-OURS = {"train": "train", "val": "validation", "test": "test"}
 _WANTED = Wanted({"domain": "domain", "label": "intent", "text": "text"})
 
 
@@ -47,13 +46,14 @@ def read(source: ClincSource) -> Iterator[Batch]:
         raise CorpusError(f"{DOMAINS}: a mapping of domains to lists of intents is expected", "fetch the file again")
     homes = {intent: domain for domain, intents in domains.items() for intent in intents}
     content = _json(source, _file(source))
+    ours = {"train": "train", "val": source.validation, "test": "test"}
     for split in source.splits:
         for key in (split, f"oos_{split}") if source.out_of_scope else (split,):
             entries = content.get(key) if isinstance(content, dict) else None
             if not isinstance(entries, list):
                 raise CorpusError(f"{_file(source)}: no list `{key}`", "fetch the file again, or name other splits")
             known = homes if key == split else {OUT_OF_SCOPE: OUT_OF_SCOPE}
-            yield _split(entries, f"{_file(source)}#{key}", known, OURS[split] if source.own_splits else None)
+            yield _split(entries, f"{_file(source)}#{key}", known, ours[split] if source.own_splits else None)
 
 
 def _split(entries: list[Any], file: str, homes: dict[str, str], ours: str | None) -> Batch:

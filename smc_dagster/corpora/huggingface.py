@@ -23,8 +23,7 @@ from smc_dagster.errors import CorpusError
 from smc_dagster.study import digest_of
 from smc_dagster.study.sources import HuggingFaceSource
 
-OURS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation"}
-OURS |= {"test": "test"}
+VALIDATION = ("validation", "valid", "val", "dev")
 
 
 def signature(source: HuggingFaceSource) -> str:
@@ -50,12 +49,13 @@ def read(source: HuggingFaceSource) -> Iterator[Batch]:
         CorpusError: the dataset, config or split cannot be loaded, lacks a column, or a column holds no text.
     """
     wanted = _wanted(source)
+    ours = {"train": "train", "test": "test"} | dict.fromkeys(VALIDATION, source.validation)
     for split in source.splits:
         start = 1
-        ours = OURS.get(split) if source.own_splits else None
+        settled = ours.get(split) if source.own_splits else None
         for fields in _pieces(source, split):
             rows = len(next(iter(fields.values())))
-            yield text_batch(fields, split, wanted, np.arange(start, start + rows), ours)
+            yield text_batch(fields, split, wanted, np.arange(start, start + rows), settled)
             start += rows
 
 

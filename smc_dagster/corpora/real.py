@@ -29,7 +29,8 @@ def build_real_documents(raw: pa.Table, study: Study, anchors: pa.Table | None =
        documents have in another domain is left out.
     2. If there are more than `corpus.max_documents`, those with the smallest hash of (seed, doc_id) stay: a uniform
        sample, without a cap on any label, so that the long tail stays as long as it is.
-    3. Labels with fewer than `corpus.min_label_documents` documents are left out.
+    3. The labels of `corpus.exclude_labels`, and those with fewer than `corpus.min_label_documents` documents, are left
+       out.
     4. Near-duplicate clusters (`screening.jaccard`), and the split by cluster, or the source's own (own_splits.py);
        clusters with a frozen anchor keep the side they are on (pins.py).
     5. Labels without a training document are left out.
@@ -49,6 +50,8 @@ def build_real_documents(raw: pa.Table, study: Study, anchors: pa.Table | None =
     corpus = study.corpus
     documents = _earliest(_below(raw, study.synthetic_from))
     documents = _at_home(documents)
+    excluded = pa.array(corpus.exclude_labels, pa.string())
+    documents = documents.filter(pc.invert(pc.is_in(documents["label"], value_set=excluded)))
     if corpus.max_documents is not None and documents.num_rows > corpus.max_documents:
         order = np.argsort(uniform(documents["doc_id"], study.seed, "sample"), kind="stable")
         documents = documents.take(pa.array(np.sort(order[: corpus.max_documents])))

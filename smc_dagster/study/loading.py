@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from smc_dagster.errors import StudyError
 from smc_dagster.study.faults import explain
 from smc_dagster.study.model import Study
+from smc_dagster.study.sources import at_path
 
 
 def shipped_studies() -> dict[str, Path]:
@@ -46,10 +47,12 @@ def study_path(name_or_path: str) -> Path:
 def load_study(name_or_path: str | None = None) -> Study:
     """Read a study by shipped name or path; without one, by SMC_STUDY, else `default`.
 
-    Relative paths inside the file are resolved against the file's folder.
+    Relative paths inside the file are resolved against the file's folder. Where SMC_CORPUS is set, documents come from
+    that path: by the study's `corpus.local`, else by its `corpus.source` with its path replaced.
 
     Raises:
         StudyError: no such study, or the file breaks a rule; the message names file, key, value and what is allowed.
+            Or SMC_CORPUS is not there, or the study can read no path.
     """
     path = study_path(name_or_path or os.environ.get("SMC_STUDY") or "default")
     try:
@@ -59,12 +62,29 @@ def load_study(name_or_path: str | None = None) -> Study:
     if not isinstance(raw, dict):
         raise StudyError(f"{path.name}: a study file must be a mapping, not {type(raw).__name__}", "see studies/")
     _resolve_paths(raw, path.parent)
+    _take_corpus(raw, path.name)
     try:
         return Study.model_validate(raw)
     except ValidationError as error:
         raise StudyError(f"{path.name}: {explain(error, Study)}", "mend these keys of the study file") from error
     except StudyError as error:
         raise StudyError(f"{path.name}: {error.problem}", error.remedy) from error
+
+
+def _take_corpus(raw: dict[Any, Any], file: str) -> None:
+    given, corpus = os.environ.get("SMC_CORPUS"), raw.get("corpus")
+    if not given or not isinstance(corpus, dict):
+        return
+    place = given if "://" in given else Path(given).expanduser().resolve()
+    if isinstance(place, Path) and not place.exists():
+        raise StudyError(f"--corpus or SMC_CORPUS: `{given}` is not there", "give the path of a file or folder")
+    template = corpus.get("local") or corpus.get("source")
+    try:
+        corpus["source"] = at_path(template if isinstance(template, dict) else {}, place)
+    except ValueError as error:
+        raise StudyError(
+            f"--corpus or SMC_CORPUS: {file}: {error}", "leave it out, or give the study file a section corpus.local"
+        ) from error
 
 
 def _resolve_paths(raw: dict[Any, Any], folder: Path) -> None:

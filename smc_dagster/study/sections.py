@@ -7,11 +7,12 @@ follow from it (model.py), where documents come from (sources.py).
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
-from smc_dagster.study.sources import Columns, Model, Source
+from smc_dagster.study.sources import Columns, Model, Source, at_path
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -65,14 +66,23 @@ class Corpus(Model):
     """Where documents come from and which of them count."""
 
     source: Source
+    local: Source | None = Field(
+        default=None, description="what a path given as --corpus or SMC_CORPUS is read as, in place of `source`"
+    )
     landing: Columns = Field(default=Columns(), description="columns of the files in the landing folder")
     max_documents: int | None = Field(default=None, ge=100, description="uniform sample by hash of doc_id")
     min_label_documents: int = Field(default=20, ge=5, description="labels with fewer documents are left out")
+    exclude_labels: list[str] = Field(default_factory=list, description="labels left out of the study")
     min_words: int = Field(default=3, ge=1)
     max_characters: int = Field(default=600, ge=20, description="longer text goes to quarantine")
     max_quarantine_share: float = Field(
         default=0.2, ge=0, le=1, description="of rows, and of files; above, a day fails"
     )
+
+    @field_validator("local", mode="before")
+    @classmethod
+    def _local_needs_no_path(cls, local: Any) -> Any:
+        return at_path(local, Path(".")) if isinstance(local, dict) else local
 
     @field_validator("landing")
     @classmethod

@@ -6,13 +6,18 @@ section. What does not: reading a source (corpora/), the rest of a study (sectio
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 # CLINC150 calls what belongs to none of its intents so
 OUT_OF_SCOPE = "oos"
 ClincSplit = Literal["train", "val", "test"]
+_OWN_SPLITS = "keep the dataset's train, validation and test apart as ours"
+_VALIDATION = "own_splits: what the dataset's validation set is to us; as `anchor_eval` it spares the train set"
+ValidationAs = Literal["validation", "anchor_eval"]
 
 
 class Model(BaseModel):
@@ -78,7 +83,8 @@ class HuggingFaceSource(TabularSource):
     config: str | None = None
     splits: list[str] = Field(default=["train"], min_length=1)
     revision: str | None = Field(default=None, description="commit, tag or branch; a commit makes a study repeatable")
-    own_splits: bool = Field(default=False, description="keep the dataset's train, validation and test apart as ours")
+    own_splits: bool = Field(default=False, description=_OWN_SPLITS)
+    validation: ValidationAs = Field(default="validation", description=_VALIDATION)
 
 
 class ClincSource(Model):
@@ -89,7 +95,8 @@ class ClincSource(Model):
     variant: str = Field(default="data_full", pattern=r"^[A-Za-z0-9_-]+$", description="the file, without `.json`")
     splits: list[ClincSplit] = Field(default=["train", "val", "test"], min_length=1)
     out_of_scope: bool = Field(default=False, description=f"read `oos_*` too, as domain and label `{OUT_OF_SCOPE}`")
-    own_splits: bool = Field(default=False, description="keep the dataset's train, val and test apart as ours")
+    own_splits: bool = Field(default=False, description=_OWN_SPLITS)
+    validation: ValidationAs = Field(default="validation", description=_VALIDATION)
 
     @field_validator("splits")
     @classmethod
@@ -100,3 +107,25 @@ class ClincSource(Model):
 
 
 Source = Annotated[DocstringSource | FilesSource | HuggingFaceSource | ClincSource, Field(discriminator="kind")]
+
+
+def at_path(source: Mapping[str, Any], path: Path | str) -> dict[str, Any]:
+    """A source, as a study file has it, that reads a path: what `--corpus` makes of `corpus.source` or `corpus.local`.
+
+    CLINC150 may be given as its folder or as the variant's file in it; `huggingface` takes the path as its `name`.
+
+    Args:
+        source: the section, of any kind; not checked yet.
+        path: absolute, or an fsspec URL.
+
+    Raises:
+        ValueError: a source of that kind has no path.
+    """
+    kind = source.get("kind")
+    if kind == "huggingface":
+        return {**source, "name": str(path)}
+    if kind == "clinc150" and isinstance(path, Path) and path.is_file():
+        return {**source, "path": str(path.parent), "variant": path.stem}
+    if kind in ("files", "clinc150"):
+        return {**source, "path": str(path)}
+    raise ValueError(f"a source of kind `{kind}` is read from no path; kinds that are: clinc150, files, huggingface")

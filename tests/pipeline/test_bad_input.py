@@ -43,6 +43,14 @@ def test_unknown_study_names_the_ones_there_are(empty: Site) -> None:
     assert not empty.folder.exists()
 
 
+def test_a_corpus_that_is_not_there(empty: Site) -> None:
+    done = empty.smc("study", "run", "--study", "clinc150", "--corpus", "nowhere")
+    assert done.returncode == 2, done.stderr
+    assert "nowhere" in done.stderr
+    assert "--corpus" in done.stderr
+    assert not empty.folder.exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -11,6 +11,7 @@ import pytest
 from smc_dagster.corpora import clinc, huggingface
 from smc_dagster.corpora.batches import Batch
 from smc_dagster.errors import CorpusError
+from smc_dagster.study import load_study
 from smc_dagster.study.sources import ClincSource, Columns, HuggingFaceSource
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,6 +64,13 @@ def test_clinc_out_of_scope_and_own_splits(folder: Path) -> None:
     ]  # fmt: skip
 
 
+def test_the_validation_set_may_serve_as_anchors(folder: Path) -> None:
+    clinc_source = ClincSource(kind="clinc150", path=str(folder), own_splits=True, validation="anchor_eval")
+    assert [row["source_split"] for row in kept(list(clinc.read(clinc_source)))] == [
+        "train", "train", "anchor_eval", "test",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
@@ -108,7 +116,7 @@ def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "n": datasets.Value("int64"),
         }
     )
-    for split, codes in {"train": [0, 1, -1], "test": [1]}.items():
+    for split, codes in {"train": [0, 1, -1], "test": [1], "validation": [0]}.items():
         rows = {
             "intent": codes,
             "said": [f"{split} text number {at}" for at in range(len(codes))],
@@ -137,8 +145,32 @@ def test_class_labels_give_their_names(dataset: Path) -> None:
     ]
     assert [row["source_split"] for row in kept(batches)] == ["train", "train", "train", "test"]
     assert sum(one.rows for one in batches) == 4
+    anchored = source(dataset, splits=["test", "validation"], own_splits=True, validation="anchor_eval")
+    assert [row["source_split"] for row in kept(list(huggingface.read(anchored)))] == ["test", "anchor_eval"]
     assert huggingface.signature(both) == huggingface.signature(both)
     assert huggingface.signature(both) != huggingface.signature(source(dataset))
+
+
+def test_the_shipped_study_reads_the_form_that_the_hub_has(dataset: Path) -> None:
+    """A folder with the hub's configs, columns and splits: one config of several, `oos` as one more intent."""
+    import datasets
+
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "intent": datasets.ClassLabel(names=["balance", "oos"])}
+    )
+    for split in ("train", "validation", "test"):
+        rows = {"text": [f"{split} one", f"{split} two"], "intent": [0, 1]}
+        datasets.Dataset.from_dict(rows, features=features).to_parquet(dataset / "imbalanced" / f"{split}-0.parquet")
+    files = [{"split": one, "path": f"imbalanced/{one}-*"} for one in ("train", "validation", "test")]
+    configs = [{"config_name": "imbalanced", "data_files": files}, {"config_name": "plus", "data_files": "*.parquet"}]
+    (dataset / "README.md").write_text(f"---\nconfigs: {json.dumps(configs)}\n---\n")
+    corpus = load_study("clinc150").corpus
+    assert isinstance(corpus.source, HuggingFaceSource)
+    found = kept(list(huggingface.read(corpus.source.model_copy(update={"name": str(dataset)}))))
+    assert [(row["source_split"], row["label"], row["domain"]) for row in found] == [
+        (split, label, "clinc150") for split in ("train", "anchor_eval", "test") for label in ("balance", "oos")
+    ]
+    assert corpus.exclude_labels == ["oos"]
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,13 @@ def test_test_and_validation_are_the_sources_own() -> None:
     ]  # fmt: skip
 
 
+def test_a_source_that_settles_the_anchors_spares_its_training_set() -> None:
+    rows = [("a", "anchor_eval", "train"), ("b", "train", "anchor_eval"), ("c", "anchor_eval", "test")]
+    rows += [("d", "anchor_eval", None), ("b", "train", "train"), ("c", "test", "anchor_eval")]
+    # the near-duplicates of what is held out are left out, those of the test set first of all
+    assert outcome(rows) == [(0, "train"), (1, "anchor_eval"), (2, "test"), (3, "anchor_eval")]
+
+
 def test_nothing_that_resembles_the_sources_test_is_trained_on() -> None:
     rows = [("a", "train", "train"), ("a", "train", "test"), ("a", "train", None), ("b", "train", "train")]
     assert outcome(rows) == [(1, "test"), (2, "test"), (3, "train")]

@@ -55,6 +55,13 @@ def built() -> pa.Table:
     return build_real_documents(raw(rows()), study())
 
 
+def test_labels_that_are_excluded_are_left_out() -> None:
+    found = set(built()["label"].to_pylist())
+    gone = sorted(found)[:2]
+    again = build_real_documents(raw(rows()), study(exclude_labels=[*gone, "no such label"]))
+    assert set(again["label"].to_pylist()) == found - set(gone)
+
+
 @pytest.mark.parametrize(("synthetic_from", "left"), [("edited", 0), ("rewritten", 1), ("generated", 1)])
 def test_text_that_counts_as_synthetic_is_no_real_document(synthetic_from: str, left: int) -> None:
     table = raw(rows())

@@ -113,6 +113,66 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
     assert study.corpus.source.path == str((tmp_path / "texts").resolve())
 
 
+@pytest.fixture
+def corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that SMC_CORPUS names by a path from the working directory."""
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "data_full.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SMC_CORPUS", "given")
+    return (tmp_path / "given").resolve()
+
+
+@pytest.mark.parametrize(
+    ("source", "key"),
+    [
+        ({"kind": "files", "path": "texts", "domain": "d"}, "path"),
+        ({"kind": "clinc150", "path": "x", "variant": "data_imbalanced"}, "path"),
+        ({"kind": "huggingface", "name": "some/dataset", "domain": "d"}, "name"),
+    ],
+)
+def test_a_corpus_given_takes_the_place_of_the_path(tmp_path: Path, corpus: Path, source: dict, key: str) -> None:
+    found = load_study(write(tmp_path, corpus={"source": source})).corpus.source
+    assert found.kind == source["kind"]
+    assert getattr(found, key) == str(corpus)
+
+
+def test_a_corpus_given_goes_by_the_local_source(tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    local = {"kind": "clinc150", "variant": "data_imbalanced", "own_splits": True}
+    mine = write(tmp_path, corpus={"source": {"kind": "huggingface", "name": "a/b", "domain": "d"}, "local": local})
+    found = load_study(mine).corpus.source.model_dump()
+    assert {**found, "path": None} == {
+        **{"kind": "clinc150", "path": None, "variant": "data_imbalanced", "splits": ["train", "val", "test"]},
+        **{"out_of_scope": False, "own_splits": True, "validation": "validation"},
+    }
+    assert found["path"] == str(corpus)
+    # the variant's own file names the variant
+    monkeypatch.setenv("SMC_CORPUS", str(corpus / "data_full.json"))
+    found = load_study(mine).corpus.source.model_dump()
+    assert (found["path"], found["variant"]) == (str(corpus), "data_full")
+    monkeypatch.delenv("SMC_CORPUS")
+    assert load_study(mine).corpus.source.kind == "huggingface"
+
+
+def test_a_corpus_that_cannot_be_taken(tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(StudyError, match=r"--corpus or SMC_CORPUS: tiny\.yaml: .*`docstrings` is read from no path"):
+        load_study("tiny")
+    monkeypatch.setenv("SMC_CORPUS", "nowhere")
+    with pytest.raises(StudyError, match="--corpus or SMC_CORPUS: `nowhere` is not there"):
+        load_study("tiny")
+    monkeypatch.delenv("SMC_CORPUS")
+    source = {"kind": "huggingface", "name": "a/b", "domain": "d"}
+    for local, words in (
+        ({"kind": "docstrings"}, "`corpus.local`: .*is read from no path"),
+        (
+            {"kind": "clinc150", "variants": "x"},
+            "`corpus.local.clinc150.variants`: unknown key; allowed here: .*own_splits",
+        ),
+    ):
+        with pytest.raises(StudyError, match=words):
+            load_study(write(tmp_path, corpus={"source": source, "local": local}))
+
+
 def test_the_digest_is_of_what_is_said() -> None:
     one, two = Study.model_validate(TINY), Study.model_validate(TINY | {"seed": 8})
     assert one.digest == Study.model_validate(dict(reversed(TINY.items()))).digest
