@@ -44,7 +44,7 @@ CODE_VERSIONS = {
     "mixture_composition": "1",
     "checkpoints": "1",
     "predictions": "2",
-    "arm_metrics": "2",
+    "arm_metrics": "3",
     "headline": "2",
     "collapse_onset": "2",
     "safe_shares": "2",
@@ -196,6 +196,7 @@ class Lineage:
         study = self.study
         part = {
             "limits": [study.corpus.max_documents, study.corpus.min_label_documents],
+            "exclude_labels": sorted(study.corpus.exclude_labels),
             "split": study.split.model_dump(mode="json"),
             "tail": study.tail.model_dump(mode="json"),
             "screening": [study.screening.jaccard],
@@ -292,4 +293,5 @@ class Lineage:
         return "predictions", self._inputs(("checkpoints", key), ("reality_anchors", None), ("anchor_embeddings", None))
 
     def _arm_metrics(self, key: str) -> Made:
-        return self.study.evaluation.model_dump(mode="json"), self._inputs(("predictions", key))
+        part = {"evaluation": self.study.evaluation.model_dump(mode="json"), "level": self.study.findings.level}
+        return part, self._inputs(("predictions", key))

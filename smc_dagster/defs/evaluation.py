@@ -3,6 +3,8 @@
 What belongs here: the Dagster side of training/predict.py and evaluation/. What does not: the measures.
 """
 
+import math
+
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,6 +14,7 @@ from smc_dagster.defs import metadata
 from smc_dagster.defs.partitions import ONE_RUN, arm_partitions
 from smc_dagster.defs.resources import StudyResource
 from smc_dagster.evaluation.arm_metrics import arm_metrics as measure
+from smc_dagster.evaluation.intervals import over_replicates
 from smc_dagster.lineage import CODE_VERSIONS
 from smc_dagster.study import Study
 from smc_dagster.tables import ANCHOR_EVAL_SLICES
@@ -21,7 +24,7 @@ from smc_dagster.training.vectors import Vectors
 from smc_dagster.workbench import Workbench
 
 GROUP = "evaluation"
-SHOWN = ("rare_recall", "accuracy", "macro_recall", "confidence", "gap", "ece", "nll", "brier")
+SHOWN = ("rare_recall", "accuracy", "macro_recall", "confidence", "gap", "tail_head_gap", "ece", "nll", "brier")
 
 
 def assets(study: Study) -> list[dg.AssetsDefinition]:
@@ -62,6 +65,7 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
     def arm_metrics(context: dg.AssetExecutionContext, smc: StudyResource) -> dg.MaterializeResult:
         """Recall, confidence, calibration and budget of an arm, in long form by replicate, slice and domain."""
         bench = smc.open()
+        level = bench.study.findings.level
         keys = list(context.partition_keys)
         for done, key in enumerate(keys, 1):
             budget = store.load(bench.lake, key, bench.lineage.due("checkpoints", key).digest).budget
@@ -72,10 +76,11 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
                 bench.study.evaluation,
                 bench.study.seed,
                 bench.study.anchors.version,
+                level=level,
             )
             bench.write("arm_metrics", rows, key)
             context.add_asset_metadata(
-                metadata.of_table(bench, "arm_metrics", key) | {"measures": metadata.records(_means(rows))},
+                metadata.of_table(bench, "arm_metrics", key) | {"measures": metadata.records(_means(rows, level))},
                 partition_key=key,
             )
             progress.report("measure", done, len(keys))
@@ -95,8 +100,15 @@ def evaluation_documents(bench: Workbench) -> pa.Table:
     return pa.concat_tables([test, held.cast(test.schema)]).sort_by([("slice", "ascending"), ("doc_id", "ascending")])
 
 
-def _means(rows: pa.Table) -> list[dict[str, object]]:
+def _means(rows: pa.Table, level: float) -> list[dict[str, object]]:
+    """Means over replicates of all domains, by slice and metric, with their intervals."""
     overall = rows.filter(pc.and_(pc.equal(rows["domain"], "*"), pc.is_in(rows["metric"], pa.array(SHOWN))))
-    means = overall.group_by(["slice", "metric"]).aggregate([("value", "mean"), ("n", "max")]).to_pylist()
-    found = [{"slice": o["slice"], "metric": o["metric"], "mean": o["value_mean"], "n": o["n_max"]} for o in means]
-    return sorted(found, key=lambda row: (str(row["slice"]), str(row["metric"])))
+    found: list[dict[str, object]] = []
+    for key in sorted(set(zip(overall["slice"].to_pylist(), overall["metric"].to_pylist(), strict=True))):
+        own = overall.filter(pc.and_(pc.equal(overall["slice"], key[0]), pc.equal(overall["metric"], key[1])))
+        values = [own[side].to_numpy(zero_copy_only=False).astype(float) for side in ("value", "low", "high")]
+        mean, low, high = (None if math.isnan(one) else one for one in over_replicates(*values, level))
+        found.append(
+            {"slice": key[0], "metric": key[1], "mean": mean, "low": low, "high": high, "n": pc.max(own["n"]).as_py()}
+        )
+    return found

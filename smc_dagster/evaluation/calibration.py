@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from smc_dagster.evaluation.intervals import variance_of_mean
 from smc_dagster.evaluation.seeding import generator
 
 # uniform draws held at once: 16 MB of float32
@@ -53,28 +54,47 @@ def equal_width_bins(confidence: np.ndarray, bins: int) -> np.ndarray:
     return np.minimum(np.searchsorted(uppers, confidence, side="left"), bins - 1)
 
 
+def bins_of(confidence: np.ndarray, bins: int, scheme: str) -> np.ndarray:
+    """Bin of each row of one group; `scheme` is `mass` or `width`."""
+    return equal_mass_bins(confidence, bins) if scheme == "mass" else equal_width_bins(confidence, bins)
+
+
 def ece_by_group(
     confidence: np.ndarray, correct: np.ndarray, bin_of: np.ndarray, bins: int, group: np.ndarray, groups: int
-) -> np.ndarray:
-    """[groups] expected calibration error of each group, 0-1; NaN for an empty group."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Expected calibration error of each group, 0-1, and its squared standard error, [groups] each.
+
+    With the sign of its bin on each row's difference, the error is a mean over rows; the second figure is that mean's
+    (delta method, bins and signs held fixed). The error is NaN for an empty group, its variance below two rows.
+    """
     difference = correct.astype(np.float64) - confidence
-    cells = np.bincount(group * bins + bin_of, weights=difference, minlength=groups * bins).reshape(groups, bins)
+    cell = group * bins + bin_of
+    cells = np.bincount(cell, weights=difference, minlength=groups * bins)
     sizes = np.bincount(group, minlength=groups)
-    return np.asarray(np.divide(np.abs(cells).sum(axis=1), sizes, out=np.full(groups, np.nan), where=sizes > 0))
+    total = np.abs(cells).reshape(groups, bins).sum(axis=1)
+    error = np.asarray(np.divide(total, sizes, out=np.full(groups, np.nan), where=sizes > 0))
+    return error, variance_of_mean(np.sign(cells)[cell] * difference, error, group, sizes)
 
 
 def ece(confidence: np.ndarray, correct: np.ndarray, bins: int = 15, scheme: str = "mass") -> float:
     """Expected calibration error of one group; `scheme` is `mass` or `width`."""
     if not len(confidence):
         return float("nan")
-    bin_of = equal_mass_bins(confidence, bins) if scheme == "mass" else equal_width_bins(confidence, bins)
-    return float(ece_by_group(confidence, correct, bin_of, bins, np.zeros(len(confidence), dtype=np.int64), 1)[0])
+    bin_of = bins_of(confidence, bins, scheme)
+    return float(ece_by_group(confidence, correct, bin_of, bins, np.zeros(len(confidence), dtype=np.int64), 1)[0][0])
 
 
 def null_band(
-    confidence: np.ndarray, *, bins: int, draws: int, seed: int, key: object = "", level: float = 0.95
+    confidence: np.ndarray,
+    *,
+    bins: int,
+    draws: int,
+    seed: int,
+    key: object = "",
+    level: float = 0.95,
+    scheme: str = "mass",
 ) -> tuple[float, float]:
-    """Where the equal-mass ECE would lie if the model were perfectly calibrated at these confidences.
+    """Where the ECE would lie if the model were perfectly calibrated at these confidences.
 
     Outcomes are drawn as Bernoulli(confidence) (Vaicenavicius et al. 2019, consistency resampling). Rows of equal
     confidence are exchangeable, so the band does not depend on the order of rows.
@@ -84,6 +104,7 @@ def null_band(
         bins, draws, seed: of the ECE, and of the resampling.
         key: names the stream beside the seed.
         level: share of draws inside the band; .95 gives the 2.5 and 97.5 percentiles.
+        scheme: `mass` or `width`.
 
     Returns:
         low, high; NaN where there are no rows.
@@ -92,7 +113,7 @@ def null_band(
     if not n:
         return float("nan"), float("nan")
     ascending = np.sort(confidence)
-    bin_of = equal_mass_bins(ascending, bins)
+    bin_of = bins_of(ascending, bins, scheme)
     starts = np.flatnonzero(np.diff(bin_of, prepend=-1))
     expected = np.add.reduceat(ascending.astype(np.float64), starts)
     probability = ascending.astype(np.float32)

@@ -13,9 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from smc_dagster.evaluation.calibration import ece_by_group, equal_mass_bins, equal_width_bins
+from smc_dagster.evaluation.intervals import student, variance_of_mean, wilson
 
 METRICS = (
-    "accuracy", "macro_recall", "rare_recall", "confidence", "gap", "ece", "ece_width", "nll", "brier", "entropy"
+    "accuracy", "macro_recall", "rare_recall", "confidence", "gap", "tail_head_gap", "ece", "ece_width", "nll", "brier",
+    "entropy",
 )  # fmt: skip
 # the least normal float32: probabilities are stored as float32, so NLL is at most 87.3
 LEAST_PROBABILITY = float(np.finfo(np.float32).tiny)
@@ -58,10 +60,24 @@ class Outcomes:
 
 @dataclass(frozen=True)
 class Measured:
-    """One metric of every group: `value` [groups] (NaN where undefined) and `n` [groups] rows it rests on."""
+    """One metric of every group, [groups] each.
+
+    Attributes:
+        value: NaN where undefined.
+        n: rows it rests on.
+        low, high: interval over documents (intervals.py); NaN where undefined.
+    """
 
     value: np.ndarray
     n: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @classmethod
+    def exact(cls, value: np.ndarray, n: np.ndarray) -> Measured:
+        """What is no estimate and has no interval."""
+        nothing = np.full(len(value), np.nan)
+        return cls(value, n, nothing, nothing)
 
 
 def outcomes(predictions: pa.Table) -> Outcomes:
@@ -89,44 +105,53 @@ def outcomes(predictions: pa.Table) -> Outcomes:
     )
 
 
-def measure(rows: Outcomes, group: np.ndarray, groups: int, bins: int) -> dict[str, Measured]:
-    """Every metric of `METRICS` for every group.
+def measure(rows: Outcomes, group: np.ndarray, groups: int, bins: int, level: float) -> dict[str, Measured]:
+    """Every metric of `METRICS` for every group, each with its interval over documents.
 
     - accuracy, confidence, nll, brier, entropy: means over the group's rows.
     - gap: mean confidence - accuracy; positive where the model is surer than it is right.
+    - tail_head_gap: gap of the tail rows less that of the head rows; its n counts the rarer of the two, and where one
+      is missing it is undefined.
     - macro_recall: mean over the labels present in the group of the share of their rows found; a label that is absent
       from the group counts neither way.
     - rare_recall: the same over tail labels; its n counts tail rows.
     - ece, ece_width: see calibration.py.
+
+    Intervals: Wilson's for accuracy and recalls; for means Student's; for a difference of means Welch's; for ECE
+    Student's on the signed gaps, each bin keeping its sign (delta method; Student's, as ECE is then a mean). An ECE is
+    too high by its own noise, and so is its interval: read it with the null band.
 
     Args:
         rows: outcomes.
         group: [n] code of each row's group, 0 to groups - 1.
         groups: number of groups; those without rows get NaN and n = 0.
         bins: of the calibration errors.
+        level: coverage of the intervals, 0-1.
     """
     n = np.bincount(group, minlength=groups)
-    confidence = rows.confidence.astype(np.float64)
-    values = {
-        name: _mean(value, group, n)
-        for name, value in (
-            ("accuracy", rows.correct.astype(np.float64)),
-            ("confidence", confidence),
-            ("nll", rows.nll),
-            ("brier", rows.brier),
-            ("entropy", rows.entropy),
+    confidence, correct = rows.confidence.astype(np.float64), rows.correct.astype(np.float64)
+    measured = {
+        name: _mean_of(value, group, n, level, least, most)
+        for name, value, least, most in (
+            ("confidence", confidence, 0.0, 1.0),
+            ("gap", confidence - correct, -1.0, 1.0),
+            ("nll", rows.nll, 0.0, np.inf),
+            ("brier", rows.brier, 0.0, 2.0),
+            ("entropy", rows.entropy, 0.0, np.inf),
         )
     }
-    values["gap"] = values["confidence"] - values["accuracy"]
-    values["macro_recall"] = _macro_recall(rows, group, groups)
-    mass = equal_mass_bins(rows.confidence, bins, group)
-    width = equal_width_bins(rows.confidence, bins)
-    values["ece"] = ece_by_group(confidence, rows.correct, mass, bins, group, groups)
-    values["ece_width"] = ece_by_group(confidence, rows.correct, width, bins, group, groups)
-    measured = {name: Measured(value, n) for name, value in values.items()}
-    tail, tail_group = rows.where(rows.is_tail), group[rows.is_tail]
-    tail_n = np.bincount(tail_group, minlength=groups)
-    measured["rare_recall"] = Measured(_macro_recall(tail, tail_group, groups), tail_n)
+    accuracy = _mean(correct, group, n)
+    measured["accuracy"] = Measured(accuracy, n, *wilson(accuracy, n.astype(np.float64), level))
+    measured["macro_recall"] = _macro_recall(rows, group, groups, level)
+    tail = rows.is_tail
+    measured["rare_recall"] = _macro_recall(rows.where(tail), group[tail], groups, level)
+    measured["tail_head_gap"] = _tail_head_gap(confidence - correct, tail, group, groups, level)
+    for name, bin_of in (
+        ("ece", equal_mass_bins(rows.confidence, bins, group)),
+        ("ece_width", equal_width_bins(rows.confidence, bins)),
+    ):
+        value, variance = ece_by_group(confidence, rows.correct, bin_of, bins, group, groups)
+        measured[name] = Measured(value, n, *student(value, variance, n - 1.0, level, 0.0, 1.0))
     return {name: measured[name] for name in METRICS}
 
 
@@ -135,11 +160,36 @@ def _mean(value: np.ndarray, group: np.ndarray, n: np.ndarray) -> np.ndarray:
     return np.asarray(np.divide(sums, n, out=np.full(len(n), np.nan), where=n > 0))
 
 
-def _macro_recall(rows: Outcomes, group: np.ndarray, groups: int) -> np.ndarray:
+def _mean_of(value: np.ndarray, group: np.ndarray, n: np.ndarray, level: float, least: float, most: float) -> Measured:
+    mean = _mean(value, group, n)
+    variance = variance_of_mean(value, mean, group, n)
+    return Measured(mean, n, *student(mean, variance, n - 1.0, level, least, most))
+
+
+def _tail_head_gap(gap: np.ndarray, tail: np.ndarray, group: np.ndarray, groups: int, level: float) -> Measured:
+    n = [np.bincount(group[side], minlength=groups) for side in (tail, ~tail)]
+    means = [_mean(gap[side], group[side], count) for side, count in zip((tail, ~tail), n, strict=True)]
+    parts = [
+        variance_of_mean(gap[side], mean, group[side], count)
+        for side, mean, count in zip((tail, ~tail), means, n, strict=True)
+    ]
+    variance = parts[0] + parts[1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # Welch (1947)
+        freedom = variance**2 / (parts[0] ** 2 / (n[0] - 1) + parts[1] ** 2 / (n[1] - 1))
+    value = means[0] - means[1]
+    return Measured(value, np.minimum(*n), *student(value, variance, freedom, level, -2.0, 2.0))
+
+
+def _macro_recall(rows: Outcomes, group: np.ndarray, groups: int, level: float) -> Measured:
     labels = len(rows.labels)
     cell = group * labels + rows.label
-    there = np.bincount(cell, minlength=groups * labels)
-    found = np.bincount(cell, weights=rows.correct, minlength=groups * labels)
-    recall = np.divide(found, there, out=np.zeros(groups * labels), where=there > 0).reshape(groups, labels)
-    present = np.count_nonzero(there.reshape(groups, labels), axis=1)
-    return np.asarray(np.divide(recall.sum(axis=1), present, out=np.full(groups, np.nan), where=present > 0))
+    there = np.bincount(cell, minlength=groups * labels).reshape(groups, labels)
+    found = np.bincount(cell, weights=rows.correct, minlength=groups * labels).reshape(groups, labels)
+    recall = np.divide(found, there, out=np.zeros((groups, labels)), where=there > 0)
+    inverse = np.divide(1.0, there, out=np.zeros((groups, labels)), where=there > 0).sum(axis=1)
+    present = np.count_nonzero(there, axis=1)
+    value = np.divide(recall.sum(axis=1), present, out=np.full(groups, np.nan), where=present > 0)
+    # each label weighs the same: sum w = 1, sum w^2 = sum over labels of 1 / (present^2 n_label)
+    effective = np.divide(present.astype(np.float64) ** 2, inverse, out=np.zeros(groups), where=present > 0)
+    return Measured(value, there.sum(axis=1), *wilson(value, effective, level))

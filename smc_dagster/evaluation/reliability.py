@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smc_dagster.evaluation.calibration import equal_mass_bins, equal_width_bins
+from smc_dagster.evaluation.calibration import bins_of
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int = 15, sch
         return Reliability(nothing, nothing, nothing, nothing, np.zeros(0, dtype=np.int64))
     # binned before widening: float32 edges belong to float32 confidences
     sorted_as_given = confidence[order]
-    bin_of = equal_mass_bins(sorted_as_given, bins) if scheme == "mass" else equal_width_bins(sorted_as_given, bins)
+    bin_of = bins_of(sorted_as_given, bins, scheme)
     starts = np.flatnonzero(np.diff(bin_of, prepend=-1))
     n = np.diff(np.append(starts, len(ascending)))
     return Reliability(

@@ -237,6 +237,8 @@ ARM_METRICS = TableSpec(
             ("metric", pa.string()),
             ("value", pa.float64()),
             ("n", pa.int64()),
+            ("low", pa.float64()),  # interval over documents, the replicate's model held fixed; null where undefined
+            ("high", pa.float64()),
             ("anchors", pa.string()),  # version of the anchors that the anchor slices were measured on
         ]
     ),

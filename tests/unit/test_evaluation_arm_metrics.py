@@ -8,11 +8,11 @@ from collections import defaultdict
 import numpy as np
 import pyarrow as pa
 import pytest
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, log_loss, recall_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, brier_score_loss, log_loss, recall_score
 
 from smc_dagster.errors import StaleInputError
 from smc_dagster.evaluation.arm_metrics import arm_metrics
-from smc_dagster.evaluation.calibration import ece
+from smc_dagster.evaluation.calibration import ece, null_band
 from smc_dagster.evaluation.metrics import METRICS
 from smc_dagster.study import Arm, Evaluation, Series
 from smc_dagster.tables import ARM_METRICS, PREDICTIONS
@@ -78,8 +78,13 @@ def _by_loop(rows: list[dict]) -> dict[str, float]:
     confidence = sum(r["confidence"] for r in rows) / n
     stored = np.array([r["confidence"] for r in rows], dtype=np.float32)
     correct = np.array([r["label"] == r["predicted"] for r in rows])
+    gaps: dict[bool, list[float]] = {True: [], False: []}
+    for row in rows:
+        gaps[row["is_tail"]].append(row["confidence"] - (row["label"] == row["predicted"]))
+    both = all(gaps.values())
     return {
         "accuracy": accuracy,
+        "tail_head_gap": sum(gaps[True]) / len(gaps[True]) - sum(gaps[False]) / len(gaps[False]) if both else math.nan,
         "macro_recall": sum(recalls.values()) / len(recalls),
         "rare_recall": sum(tail) / len(tail) if tail else math.nan,
         "confidence": confidence,
@@ -119,7 +124,9 @@ def test_every_metric_against_a_loop() -> None:
                         assert key not in found
                         continue
                     value, n = found[key]
-                    assert n == (sum(r["is_tail"] for r in own) if metric == "rare_recall" else len(own))
+                    tail = sum(r["is_tail"] for r in own)
+                    rests_on = {"rare_recall": tail, "tail_head_gap": min(tail, len(own) - tail)}
+                    assert n == rests_on.get(metric, len(own))
                     if math.isnan(expected):
                         assert value is None
                     else:
@@ -138,6 +145,8 @@ def test_against_scikit_learn() -> None:
     rare = recall_score(true, predicted, labels=sorted(TAIL), average="macro")
     assert found[3, "test", "*", "rare_recall"][0] == pytest.approx(rare)
     assert found[3, "test", "*", "nll"][0] == pytest.approx(log_loss(true, probabilities, labels=LABELS), abs=1e-6)
+    brier = brier_score_loss(true, probabilities, labels=LABELS, scale_by_half=False)
+    assert found[3, "test", "*", "brier"][0] == pytest.approx(brier, abs=1e-6)
 
 
 def test_schema_budget_and_null_band() -> None:
@@ -151,11 +160,33 @@ def test_schema_budget_and_null_band() -> None:
     for replicate in (0, 3):
         for name, value in BUDGET.items():
             assert found[replicate, "train", "*", name] == (value, 76800)
-    bands = [key for key in found if key[3] == "ece_null_low"]
-    assert len(bands) == 2 * 6
-    assert {key[2] for key in bands} == {"*"}
-    for key in bands:
-        assert 0 < found[key][0] < found[(*key[:3], "ece_null_high")][0] < 1
+    for metric in ("ece", "ece_width"):
+        bands = [key for key in found if key[3] == f"{metric}_null_low"]
+        assert len(bands) == 2 * 6
+        assert {key[2] for key in bands} == {"*"}
+        for key in bands:
+            assert 0 < found[key][0] < found[(*key[:3], f"{metric}_null_high")][0] < 1
+            own = [r for r in rows if r["replicate"] == key[0] and r["slice"] == "test"]
+            if key[1] == "test":
+                band = null_band(
+                    np.array([r["confidence"] for r in own], dtype=np.float32), bins=15, draws=50, seed=1,
+                    key=(key[0], "test"), scheme="mass" if metric == "ece" else "width",
+                )  # fmt: skip
+                assert (found[key][0], found[(*key[:3], f"{metric}_null_high")][0]) == band
+
+
+def test_every_estimate_has_its_interval() -> None:
+    rows = _predictions({"test": 120, "rare": 60, "atypical": 40, "adversarial": 50})
+    table = arm_metrics(_table(rows), ARM, BUDGET, Evaluation(null_draws=20), 1, "v1", level=0.9)
+    for row in table.to_pylist():
+        exact = row["slice"] == "train" or "_null_" in row["metric"]
+        if exact or row["value"] is None:
+            assert (row["low"], row["high"]) == (None, None), row
+        else:
+            assert row["low"] <= row["value"] <= row["high"], row
+    wider = arm_metrics(_table(rows), ARM, BUDGET, Evaluation(null_draws=20), 1, "v1", level=0.99)
+    width = [np.nanmean(one["high"].to_numpy() - one["low"].to_numpy()) for one in (table, wider)]
+    assert width[1] > 1.3 * width[0]
 
 
 def test_row_order_and_other_replicates_change_nothing() -> None:
@@ -171,7 +202,7 @@ def test_empty_slice_and_absent_label() -> None:
     # no atypical rows at all, and no row of one tail label
     rows = [r for r in _predictions({"test": 80, "rare": 20}) if r["label"] != "json.tool"]
     found = _metrics(rows)
-    for metric in (*METRICS, "ece_null_low", "ece_null_high"):
+    for metric in (*METRICS, "ece_null_low", "ece_null_high", "ece_width_null_low", "ece_width_null_high"):
         assert found[0, "atypical", "*", metric] == (None, 0)
     own = [r for r in rows if r["slice"] == "test" and r["replicate"] == 0]
     assert found[0, "test", "*", "macro_recall"][0] == pytest.approx(_by_loop(own)["macro_recall"])
@@ -179,6 +210,9 @@ def test_empty_slice_and_absent_label() -> None:
     assert found[0, "test", "*", "rare_recall"] == (pytest.approx(np.mean(policy)), len(policy))
     assert found[0, "test_tail", "json", "accuracy"] == (None, 0)
     assert found[0, "test", "json", "rare_recall"] == (None, 0)
+    # heads without a tail to compare with, and the other way round
+    assert found[0, "test", "json", "tail_head_gap"] == (None, 0)
+    assert found[0, "test_tail", "*", "tail_head_gap"] == (None, 0)
 
 
 def test_one_row_and_certainty() -> None:

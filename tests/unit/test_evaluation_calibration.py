@@ -100,10 +100,12 @@ def test_groups_do_not_touch_each_other() -> None:
     confidence, correct = _sample(700, rounded=20)
     group = np.random.default_rng(1).integers(0, 4, 700)
     group[group == 2] = 3
-    found = ece_by_group(confidence, correct, equal_mass_bins(confidence, 15, group), 15, group, 5)
+    found, variance = ece_by_group(confidence, correct, equal_mass_bins(confidence, 15, group), 15, group, 5)
     for one in (0, 1, 3):
         assert found[one] == pytest.approx(ece(confidence[group == one], correct[group == one]), abs=1e-12)
     assert np.isnan(found[[2, 4]]).all()
+    assert np.isnan(variance[[2, 4]]).all()
+    assert (variance[[0, 1, 3]] > 0).all()
 
 
 def test_null_band_is_what_a_calibrated_model_shows() -> None:

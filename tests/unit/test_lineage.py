@@ -79,6 +79,8 @@ def test_what_a_change_outside_the_study_makes_stale(tmp_path: Path, given: dict
         ("training", "steps", 5, TRAINED),
         ("evaluation", "null_draws", 50, {"arm_metrics"}),
         ("findings", "margin", 0.1, set()),
+        ("findings", "level", 0.9, {"arm_metrics"}),
+        ("corpus", "exclude_labels", ["x"], set(TABLES)),
         ("split", "test", 0.1, set(TABLES)),
     ],
 )
