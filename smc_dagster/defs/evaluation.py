@@ -106,8 +106,10 @@ def _means(rows: pa.Table, level: float) -> list[dict[str, object]]:
     found: list[dict[str, object]] = []
     for key in sorted(set(zip(overall["slice"].to_pylist(), overall["metric"].to_pylist(), strict=True))):
         own = overall.filter(pc.and_(pc.equal(overall["slice"], key[0]), pc.equal(overall["metric"], key[1])))
-        values = [own[side].to_numpy(zero_copy_only=False).astype(float) for side in ("value", "low", "high")]
-        mean, low, high = (None if math.isnan(one) else one for one in over_replicates(*values, level))
+        value, lower, upper = (
+            own[side].to_numpy(zero_copy_only=False).astype(float) for side in ("value", "low", "high")
+        )
+        mean, low, high = (None if math.isnan(one) else one for one in over_replicates(value, lower, upper, level))
         found.append(
             {"slice": key[0], "metric": key[1], "mean": mean, "low": low, "high": high, "n": pc.max(own["n"]).as_py()}
         )

@@ -128,7 +128,7 @@ def measure(rows: Outcomes, group: np.ndarray, groups: int, bins: int, level: fl
         bins: of the calibration errors.
         level: coverage of the intervals, 0-1.
     """
-    n = np.bincount(group, minlength=groups)
+    n: np.ndarray = np.bincount(group, minlength=groups)
     confidence, correct = rows.confidence.astype(np.float64), rows.correct.astype(np.float64)
     measured = {
         name: _mean_of(value, group, n, level, least, most)
