@@ -149,7 +149,7 @@ def _metrics(
         brier=nothing,
         entropy=nothing,
     )
-    found = measure(rows, rows.replicate, cells, design.evaluation.ece_bins)
+    found = measure(rows, rows.replicate, cells, design.evaluation.ece_bins, design.findings.level)
     kept = ["rare_recall"] if slice_name == "rare" else ["confidence", "ece"]
     arms = [arm for arm in design.arms for _ in range(design.replicates)]
     parts = [
@@ -164,6 +164,8 @@ def _metrics(
                 "metric": [name] * cells,
                 "value": found[name].value,
                 "n": found[name].n.astype(np.int64),
+                "low": found[name].low,
+                "high": found[name].high,
                 "anchors": ["v1"] * cells,
             },
             schema=ARM_METRICS.schema,
