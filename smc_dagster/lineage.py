@@ -40,9 +40,9 @@ CODE_VERSIONS = {
     "pool_overlaps": "1",
     "synthetic_profile": "2",
     "drift": "1",
-    "mixture_documents": "1",
-    "mixture_composition": "1",
-    "checkpoints": "1",
+    "mixture_documents": "2",
+    "mixture_composition": "2",
+    "checkpoints": "2",
     "predictions": "2",
     "arm_metrics": "3",
     "headline": "2",
@@ -273,6 +273,8 @@ class Lineage:
             "sql": self._mixture_code,
         }
         inputs = self._inputs(("real_documents", None))
+        if arm.series.anchors:
+            inputs |= self._inputs(("reality_anchors", None))
         if arm.series.caps:
             inputs["caps"] = self._caps
         if arm.series.pool is not None:
@@ -284,9 +286,11 @@ class Lineage:
 
     def _checkpoints(self, key: str) -> Made:
         inputs = self._inputs(("mixture_documents", key), ("real_embeddings", None))
-        pool = self.study.arm(key).series.pool
-        if pool is not None:
-            inputs |= self._inputs(("synthetic_embeddings", pool))
+        series = self.study.arm(key).series
+        if series.anchors:
+            inputs |= self._inputs(("anchor_embeddings", None))
+        if series.pool is not None:
+            inputs |= self._inputs(("synthetic_embeddings", series.pool))
         return self.study.training.model_dump(mode="json"), inputs
 
     def _predictions(self, key: str) -> Made:

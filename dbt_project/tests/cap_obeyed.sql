@@ -13,7 +13,7 @@ counted as (
         replicate,
         domain,
         count(*) filter (is_synthetic) as synthetic,
-        count(*) filter (not is_synthetic) as human
+        count(distinct doc_id) filter (not is_synthetic) as human
     from {{ ref('written_documents') }}
     group by all
 ),
@@ -26,6 +26,7 @@ judged as (
         floor(arms.budget * real_rows.available + 0.5 + 1e-6) as size,
         coalesce(counted.synthetic, 0) as synthetic,
         coalesce(counted.human, 0) as human,
+        case when arms.composition = 'add' then coalesce(counted.synthetic, 0) else 0 end as on_top,
         coalesce(
             (select cap from {{ ref('caps') }} where study = arms.study and domain = real_rows.domain),
             (select cap from {{ ref('caps') }} where study = arms.study and domain = '*'),
@@ -42,7 +43,7 @@ judged as (
     where arms.obey_caps
 )
 
--- real rows that are gone count as well: under a cap, `drop` must lose no more of them than `replace` does
+-- real rows that are gone count as well: under a cap, `drop` and `repeat` must lose no more of them than `replace` does
 select *
 from judged
-where synthetic > cap * size + 1e-6 or size - human > cap * size + 1e-6
+where synthetic > cap * (size + on_top) + 1e-6 or size - human > cap * size + 1e-6

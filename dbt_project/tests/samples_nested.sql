@@ -10,7 +10,7 @@ with steps as (
 
 -- a document that is in `n` arms of a series, the furthest (or nearest) of them being step k, is in an unbroken run of
 -- arms from 0 % up (or from the highest share down) exactly where n = k (or n = last - k + 1)
-found as (
+by_slot as (
     select
         written.series,
         written.replicate,
@@ -24,6 +24,22 @@ found as (
         max(steps.last_step) as last_step
     from {{ ref('written_documents') }} as written
     inner join steps using (series, share)
+    group by all
+),
+
+-- copies come and go, but a document has one slot that it keeps while it is there
+found as (
+    select
+        series,
+        replicate,
+        is_synthetic,
+        domain,
+        doc_id,
+        max(arms) as arms,
+        min(nearest) as nearest,
+        max(furthest) as furthest,
+        max(last_step) as last_step
+    from by_slot
     group by all
 )
 

@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from smc_dagster.cli import anchors, caps, findings, ingest, machine, profile, runs
+from smc_dagster.cli import anchors, arms, caps, findings, ingest, machine, profile, runs
 from smc_dagster.cli.terminal import err, printable
 from smc_dagster.errors import SmcError
 
@@ -26,7 +26,7 @@ app.add_typer(anchors.anchors_app, name="anchors")
 app.add_typer(caps.caps_app, name="caps")
 for command in (
     findings.findings,
-    runs.arms,
+    arms.arms,
     profile.profile,
     ingest.ingest,
     machine.doctor,

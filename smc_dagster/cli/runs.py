@@ -1,6 +1,6 @@
-"""Commands on a study: which ship, run one, and its arms.
+"""Commands on a study: which ship, and run one.
 
-What belongs here: `smc study`, `smc arms`. What does not: what a run does (defs/runs.py).
+What belongs here: `smc study`. What does not: what a run does (defs/runs.py).
 """
 
 from __future__ import annotations
@@ -66,29 +66,3 @@ def study_run(
         typer.echo(json.dumps(payload, indent=1))
     else:
         ending(out, outcome.made, outcome.reused, report)
-
-
-def arms(
-    study: StudyOption = None,
-    select: Annotated[str, typer.Option("--arms", help="Globs of arm keys, joined by commas.")] = "*",
-    lake: LakeOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """The study's arms, and how far each is built."""
-    bench = opened(study, lake)
-    stages = ("mixture_documents", "checkpoints", "predictions", "arm_metrics")
-    rows = []
-    for arm in bench.study.select_arms(select):
-        built = [stage for stage in stages if bench.lineage.is_fresh(stage, arm.key)]
-        rows.append(
-            {
-                "arm": arm.key,
-                "pool": arm.series.pool,
-                "composition": arm.series.composition.value,
-                "strictness": arm.series.strictness.value,
-                "share": arm.share,
-                "replicates": bench.study.replicates,
-                "built": "yes" if len(built) == len(stages) else (built[-1] if built else "no"),
-            }
-        )
-    show(rows, as_json, table(f"Arms of {bench.study.name}", rows))

@@ -1,7 +1,7 @@
-"""Asset checks from the Great Expectations suites: one check an expectation, recorded by partition.
+"""Asset checks, recorded by partition: those of the Great Expectations suites, and that of the compute budget.
 
-What belongs here: running a suite over the asset just made and saying so to Dagster. What does not: the expectations
-(quality/).
+What belongs here: judging the asset just made and saying so to Dagster. What does not: the expectations (quality/), the
+budget (training/compute.py).
 """
 
 from collections.abc import Iterator
@@ -15,8 +15,11 @@ from dagster._core.definitions.metadata import normalize_metadata
 from smc_dagster.defs import metadata
 from smc_dagster.defs.partitions import arm_partitions, pool_partitions
 from smc_dagster.defs.resources import StudyResource
+from smc_dagster.defs.training import label_list
 from smc_dagster.quality.expectations import CheckResult, Context, run_suite, suite_names
 from smc_dagster.study import Study
+from smc_dagster.training import checkpoints as store
+from smc_dagster.training.compute import budget_due, departures
 from smc_dagster.workbench import Workbench
 
 
@@ -30,7 +33,40 @@ def checks(study: Study) -> list[dg.AssetChecksDefinition]:
         _suite("mixture_documents", arms),
         _suite("mixture_composition", arms),
         _suite("predictions", arms),
+        _fixed_compute(arms),
     ]
+
+
+def _fixed_compute(arms: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+    spec = dg.AssetCheckSpec(
+        "fixed_compute",
+        asset="checkpoints",
+        description="Every replicate of the arm saw the steps, examples, tokens and FLOPs that all arms are due.",
+        blocking=True,
+        partitions_def=arms,
+    )
+
+    @dg.multi_asset_check(name="checkpoints_fixed_compute", specs=[spec], compute_kind="python")
+    def fixed_compute(context: dg.AssetCheckExecutionContext, smc: StudyResource) -> Iterator[Any]:
+        bench = smc.open()
+        due = budget_due(bench.study.training, len(label_list(bench)))
+        for key in context.op_execution_context.partition_keys:
+            stored = store.load(bench.lake, key, bench.lineage.due("checkpoints", key).digest)
+            wrong = departures(stored.budget, due)
+            if len(stored.replicates) != bench.study.replicates:
+                wrong.append(f"{len(stored.replicates)} replicates instead of {bench.study.replicates}")
+            yield AssetCheckEvaluation(
+                asset_key=dg.AssetKey("checkpoints"),
+                check_name=spec.name,
+                passed=not wrong,
+                metadata=normalize_metadata({**stored.budget, "departures": "; ".join(wrong) or "none"}),
+                severity=dg.AssetCheckSeverity.ERROR,
+                partition=key,
+                blocking=True,
+            )
+        yield dg.Output(None, output_name="checkpoints_fixed_compute")
+
+    return fixed_compute
 
 
 def _suite(table: str, partitions: dg.PartitionsDefinition | None) -> dg.AssetChecksDefinition:
@@ -105,5 +141,8 @@ def _context(bench: Workbench, table: str) -> Context:
     real = None if table == "real_documents" else bench.read("real_documents")
     # before a version is frozen there is nothing that the corpus could break
     frozen = bench.lineage.frozen_anchors() is not None
-    anchors = bench.read("reality_anchors") if frozen and table in ("real_documents", "predictions") else None
+    needed = table in ("real_documents", "predictions")
+    # mixtures depend on the anchors only where a series protects them
+    needed |= table == "mixture_documents" and any(one.anchors for one in bench.study.series)
+    anchors = bench.read("reality_anchors") if frozen and needed else None
     return Context.of(bench.study, real, anchors)

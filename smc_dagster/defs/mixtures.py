@@ -31,6 +31,7 @@ PUBLISHED = ("mixture_documents", "mixture_composition")
 READS = {
     "stg_real_documents": ["real_documents"],
     "stg_evaluation_documents": ["real_documents", "reality_anchors"],
+    "stg_anchor_documents": ["real_documents", "reality_anchors"],
     "stg_synthetic_documents": ["synthetic_documents"],
     "stg_synthetic_scores": ["synthetic_scores"],
 }

@@ -3,6 +3,8 @@
 What belongs here: the Dagster side of training/. What does not: heads, optimisers, checkpoints.
 """
 
+from collections.abc import Iterable
+
 import dagster as dg
 import pyarrow.compute as pc
 
@@ -11,7 +13,7 @@ from smc_dagster.defs import metadata
 from smc_dagster.defs.partitions import ONE_RUN, arm_partitions
 from smc_dagster.defs.resources import StudyResource
 from smc_dagster.lineage import CODE_VERSIONS
-from smc_dagster.study import Study
+from smc_dagster.study import Series, Study
 from smc_dagster.tables import TRAINING_CURVES
 from smc_dagster.training import checkpoints as store
 from smc_dagster.training.arms import train_arms
@@ -28,7 +30,7 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
 
     @dg.asset(
         group_name=GROUP,
-        deps=["mixture_documents", "real_embeddings", "synthetic_embeddings"],
+        deps=["mixture_documents", "real_embeddings", "synthetic_embeddings", *_anchor_embeddings(study.series)],
         partitions_def=arm_partitions(study),
         backfill_policy=ONE_RUN,
         kinds={"pytorch"},
@@ -85,6 +87,12 @@ def label_list(bench: Workbench) -> list[str]:
 
 
 def arm_vectors(bench: Workbench, keys: list[str]) -> Vectors:
-    """Embeddings of the real corpus and of the pools that the arms draw on."""
-    pools = sorted({pool for key in keys if (pool := bench.study.arm(key).series.pool) is not None})
-    return Vectors.build([bench.read("real_embeddings"), *(bench.read("synthetic_embeddings", pool) for pool in pools)])
+    """Embeddings of the corpus, of the pools that the arms draw on, and of anchors, which may have left the corpus."""
+    series = [bench.study.arm(key).series for key in keys]
+    pools = sorted({one.pool for one in series if one.pool is not None})
+    tables = [bench.read("real_embeddings"), *(bench.read("synthetic_embeddings", pool) for pool in pools)]
+    return Vectors.build([*tables, *(bench.read(name) for name in _anchor_embeddings(series))])
+
+
+def _anchor_embeddings(series: Iterable[Series]) -> list[str]:
+    return ["anchor_embeddings"] if any(one.anchors for one in series) else []

@@ -51,7 +51,7 @@ def arm_metrics(
     Args:
         predictions: PREDICTIONS of the arm.
         arm: the arm.
-        budget: steps, examples_seen, flops of one replicate.
+        budget: steps, examples_seen, tokens_seen, flops of one replicate.
         evaluation: bins and draws.
         seed: the study's; the null band of (replicate, slice) draws from the same stream in every arm.
         anchors: version of the anchors that the predictions are about.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from smc_dagster.errors import LakeError, StaleInputError
 from smc_dagster.lake import Lake
 from smc_dagster.lineage import Lineage
-from smc_dagster.study import Arm, Study
+from smc_dagster.study import Arm, Composition, Study
 from smc_dagster.tables import ALL_DOMAINS, ARM_METRICS, MIXTURE_COMPOSITION, PREDICTIONS, TableSpec
 
 SLICES = ("rare", "test")
@@ -101,14 +101,18 @@ class Evidence:
         }
 
     def realised_shares(self) -> Mapping[str, float]:
-        """Share of the budget really displaced, by arm key: under that asked where caps or a short pool held it."""
+        """Share that each arm really reached, by key, 0-1: under that asked where caps, pool or anchors held it.
+
+        Of the budget displaced; of an `add` mixture, which displaces nothing, synthetic.
+        """
         if self.composition.num_rows == 0:
             return {arm.key: arm.share for arm in self.arms}
-        total = self.composition.group_by("arm").aggregate([("rows_displaced", "sum"), ("budget", "sum")])
-        ratio = pc.divide(
-            pc.cast(total["rows_displaced_sum"], pa.float64()), pc.max_element_wise(total["budget_sum"], 1)
-        )
-        found = dict(zip(total["arm"].to_pylist(), ratio.to_pylist(), strict=True))
+        columns = ("rows_displaced", "rows_synthetic", "budget")
+        total = self.composition.group_by(["arm", "composition"]).aggregate([(name, "sum") for name in columns])
+        displaced, synthetic, budget = (total[f"{name}_sum"].to_numpy() for name in columns)
+        on_top = synthetic * pc.equal(total["composition"], Composition.ADD.value).to_numpy(zero_copy_only=False)
+        ratio = (displaced + on_top) / np.maximum(budget + on_top, 1)
+        found = dict(zip(total["arm"].to_pylist(), ratio.tolist(), strict=True))
         return {arm.key: float(found.get(arm.key, arm.share)) for arm in self.arms}
 
 

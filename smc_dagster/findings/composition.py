@@ -15,6 +15,7 @@ from smc_dagster.findings.collect import Evidence
 from smc_dagster.findings.sentences import share
 
 COMPOSED = ("rows_real", "rows_synthetic", "shortfall")
+WHYS = ("cap", "pool", "anchors")
 COMPOSITION = pa.schema(
     [
         ("arm", pa.string()),
@@ -23,8 +24,7 @@ COMPOSITION = pa.schema(
         ("rows_real", pa.float64()),
         ("rows_synthetic", pa.float64()),
         ("shortfall", pa.float64()),
-        ("domains_held_by_cap", pa.int64()),
-        ("domains_held_by_pool", pa.int64()),
+        *((f"domains_held_by_{why}", pa.int64()) for why in WHYS),
     ]
 )
 
@@ -32,20 +32,21 @@ COMPOSITION = pa.schema(
 def by_arm(evidence: Evidence) -> pa.Table:
     """COMPOSITION, a row an arm: rows over all domains, mean over replicates; shares are 0-1."""
     rows = []
+    reached = evidence.realised_shares()
     for arm in evidence.arms:
         own = evidence.composition.filter(pc.field("arm") == arm.key)
         if own.num_rows == 0:
             continue
         replicates = len(pc.unique(own["replicate"]))
-        sums = {name: pc.sum(own[name]).as_py() or 0 for name in ("budget", "rows_displaced", *COMPOSED)}
+        sums = {name: pc.sum(own[name]).as_py() or 0 for name in ("budget", *COMPOSED)}
         short = own.filter(pc.field("shortfall") > 0)
         rows.append(
             {
                 "arm": arm.key,
                 "share": arm.share,
-                "reached": sums["rows_displaced"] / sums["budget"] if sums["budget"] else None,
+                "reached": reached[arm.key] if sums["budget"] else None,
                 **{name: sums[name] / replicates for name in COMPOSED},
-                **{f"domains_held_by_{why}": len(_distinct(short, why)) for why in ("cap", "pool")},
+                **{f"domains_held_by_{why}": len(_distinct(short, why)) for why in WHYS},
             }
         )
     return pa.Table.from_pylist(rows, schema=COMPOSITION)
@@ -55,7 +56,7 @@ def printed(numbers: pa.Table) -> list[dict[str, Any]]:
     """COMPOSITION, ready to print."""
     rows = []
     for row in numbers.to_pylist():
-        held = {why: row[f"domains_held_by_{why}"] for why in ("cap", "pool")}
+        held = {why: row[f"domains_held_by_{why}"] for why in WHYS}
         whys = [f"{count} by {why}" for why, count in held.items() if count]
         rows.append(
             {

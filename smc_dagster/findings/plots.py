@@ -123,18 +123,19 @@ def png_share_curve(
 
 
 def png_composition(composition: pa.Table) -> bytes:
-    """MIXTURE_COMPOSITION as a PNG: real, synthetic and missing rows of each arm, mean over replicates."""
+    """MIXTURE_COMPOSITION as a PNG: real (copies counted), synthetic and missing rows of each arm, replicates' mean."""
     found = composition.group_by(["arm", "share", "replicate"], use_threads=False).aggregate(
-        [("rows_real", "sum"), ("rows_synthetic", "sum"), ("budget", "sum")]
+        [(name, "sum") for name in ("rows_real", "rows_repeated", "rows_synthetic", "budget")]
     )
     mean = found.group_by(["arm", "share"], use_threads=False).aggregate(
-        [("rows_real_sum", "mean"), ("rows_synthetic_sum", "mean"), ("budget_sum", "mean")]
+        [(f"{name}_sum", "mean") for name in ("rows_real", "rows_repeated", "rows_synthetic", "budget")]
     )
     mean = mean.sort_by([("arm", "descending")])
     arms = mean["arm"].to_pylist()
-    real, synthetic, budget = (
-        mean[f"{name}_sum_mean"].to_numpy() for name in ("rows_real", "rows_synthetic", "budget")
+    real, repeated, synthetic, budget = (
+        mean[f"{name}_sum_mean"].to_numpy() for name in ("rows_real", "rows_repeated", "rows_synthetic", "budget")
     )
+    real = real + np.nan_to_num(repeated)
     with canvas.figure(7.2, 1.2 + 0.24 * len(arms)) as (figure, axes):
         panel, y = axes[0, 0], np.arange(len(arms))
         panel.barh(y, real, color="#0072B2", label="real")

@@ -31,7 +31,12 @@ from smc_dagster.screening.label_noise import NEIGHBOURS
 from smc_dagster.study import Study
 from smc_dagster.tables import MIXTURE_COMPOSITION, SYNTHETIC_PROFILE
 
-BUDGET_WORDS = {"steps": "optimiser steps", "examples_seen": "examples seen", "flops": "FLOPs"}
+BUDGET_WORDS = {
+    "steps": "optimiser steps",
+    "examples_seen": "examples seen",
+    "tokens_seen": "token positions",
+    "flops": "FLOPs",
+}
 ANCHORS = "anchor_slices"
 
 

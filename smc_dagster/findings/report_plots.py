@@ -17,7 +17,7 @@ from smc_dagster.findings.draw import Findings
 from smc_dagster.findings.mitigation_effects import QUESTIONS
 from smc_dagster.findings.report_causes import PART_WORDS
 from smc_dagster.findings.sentences import share
-from smc_dagster.study import Composition, Study
+from smc_dagster.study import Study
 
 CAPTIONS = {
     "rare_recall": "Mean over the rare labels of the share of their documents found, on the anchor slice “rare”.",
@@ -143,7 +143,7 @@ def reliability(study: Study, findings: Findings) -> Plot | None:
 
 
 def _controls(study: Study) -> set[str]:
-    return {one.name for one in study.series if one.composition is Composition.DROP}
+    return {one.name for one in study.series if one.is_control}
 
 
 def _ends(numbers: pa.Table) -> list[str]:

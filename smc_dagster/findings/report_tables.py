@@ -33,25 +33,35 @@ STATUS = {
     "insufficient_data": "too few data",
     NOT_COUNTED: "does not count",
 }
+COMPOSITION_WORDS = {
+    Composition.REPLACE: "in the place of real rows",
+    Composition.DROP: "real rows leave and nothing comes",
+    Composition.REPEAT: "real rows leave and those left are repeated",
+    Composition.ADD: "on top of all real rows",
+}
 
 
 def describe(series: Series) -> str:
     """A series in words."""
-    if series.composition is Composition.DROP:
-        return "control: real rows leave and nothing comes"
+    what = COMPOSITION_WORDS[series.composition]
+    anchors = ", anchors stay" if series.anchors else ""
+    if series.is_control:
+        return f"control: {what}{anchors}"
     strictness = series.strictness.value
     filtered = "no filter" if strictness == "off" else f"{strictness} filter"
-    return f"pool {series.pool}, {filtered}, {'caps obeyed' if series.caps else 'no caps'}"
+    caps = "caps obeyed" if series.caps else "no caps"
+    shared_out = ", what is held back in a domain goes to others" if series.rebalance else ""
+    return f"pool {series.pool} {what}, {filtered}, {caps}{anchors}{shared_out}"
 
 
 def headline_groups(study: Study, findings: Findings) -> list[dict[str, Any]]:
     """The headline table by series, controls last."""
     rows = findings.headline.to_pylist()
     groups = []
-    for series in sorted(study.series, key=lambda one: one.composition is Composition.DROP):
+    for series in sorted(study.series, key=lambda one: one.is_control):
         own = [row for row in rows if row["series"] == series.name]
         if own:
-            control = series.composition is Composition.DROP
+            control = series.is_control
             printed = [_headline_row(row, findings) for row in own]
             groups.append({"series": series.name, "what": describe(series), "control": control, "rows": printed})
     return groups

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from smc_dagster.findings.claims import BY_MEASURE
-from smc_dagster.study import Composition, Study
+from smc_dagster.study import Study
 from smc_dagster.tables import ALL_DOMAINS, COLLAPSE_ONSET, HEADLINE
 
 MEASURE_WORDS = {
@@ -62,7 +62,7 @@ def answer_parts(study: Study, headline: pa.Table, onset: pa.Table) -> list[tupl
     Each part has the name of the table that it was read from; None where there is nothing to read
     yet. The control series says what losing real rows does; it has its own sentence and no part in the others.
     """
-    controls = {series.name for series in study.series if series.composition is Composition.DROP}
+    controls = {series.name for series in study.series if series.is_control}
     every = headline.to_pylist()
     rows = [row for row in every if row["series"] not in controls]
     if not rows:

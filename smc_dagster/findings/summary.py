@@ -14,20 +14,20 @@ import pyarrow.compute as pc
 from smc_dagster.findings.collect import Evidence
 from smc_dagster.findings.draw import Findings
 from smc_dagster.findings.sentences import answer
-from smc_dagster.study import Composition, Study
+from smc_dagster.study import Study
 
-BUDGET_METRICS = ("steps", "examples_seen", "flops")
+BUDGET_METRICS = ("steps", "examples_seen", "tokens_seen", "flops")
 
 
 def summary(study: Study, findings: Findings, fingerprint: str) -> dict[str, Any]:
     """The findings as plain JSON values; what is not a number is null.
 
     Keys: study, fingerprint, answer, headline, onset, safe_shares, budget, and beyond these attribution,
-        mitigation_effects, provenance_thresholds, strictness_trade, domain_sensitivity, domain_correlations,
-        benchmark_coverage, arms, notes.
-    Rows of `headline` have `control`: whether the series drops real rows with nothing in their place.
+        mitigation_effects, provenance_thresholds, strictness_trade, benchmark_coverage, domain_sensitivity,
+        domain_correlations, arms, notes. Rows of `headline` have `control`: whether the series loses real rows and
+        no synthetic ones come.
     """
-    controls = {series.name for series in study.series if series.composition is Composition.DROP}
+    controls = {series.name for series in study.series if series.is_control}
     headline = [{**row, "control": row["series"] in controls} for row in plain_rows(findings.headline)]
     evidence = findings.evidence
     return {
@@ -42,9 +42,9 @@ def summary(study: Study, findings: Findings, fingerprint: str) -> dict[str, Any
         "mitigation_effects": plain_rows(findings.mitigation_effects),
         "provenance_thresholds": plain_rows(findings.thresholds),
         "strictness_trade": plain_rows(findings.strictness_trade),
+        "benchmark_coverage": plain_rows(findings.benchmark_coverage),
         "domain_sensitivity": plain_rows(findings.domain_sensitivity),
         "domain_correlations": plain_rows(findings.domain_correlations),
-        "benchmark_coverage": plain_rows(findings.benchmark_coverage),
         "arms": {
             "counted": [arm.key for arm in evidence.arms],
             "missing": evidence.missing,
@@ -55,7 +55,7 @@ def summary(study: Study, findings: Findings, fingerprint: str) -> dict[str, Any
 
 
 def budget(evidence: Evidence) -> dict[str, Any]:
-    """Compute spent by one replicate of an arm: steps, examples seen and FLOPs, and whether all arms spent the
+    """Compute spent by one replicate of an arm: steps, examples, tokens and FLOPs, and whether all arms spent the
     same.
 
     Where arms differ, a figure is the [smallest, largest].

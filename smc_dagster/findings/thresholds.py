@@ -22,7 +22,7 @@ from smc_dagster.findings.effects import Effects
 from smc_dagster.findings.mixtures import Mixtures
 from smc_dagster.findings.onset import Onset
 from smc_dagster.findings.onsets import recall_onset
-from smc_dagster.study import Arm, Composition, Provenance, Study
+from smc_dagster.study import Arm, Provenance, Study
 from smc_dagster.tables import ALL_DOMAINS, PROVENANCE_THRESHOLDS
 
 NOT_COUNTED = "not_counted"
@@ -75,7 +75,7 @@ def build_thresholds(
     rows: list[dict[str, Any]] = []
     for series in study.series:
         arms = evidence.of_series(series.name)
-        if series.composition is Composition.DROP or series.name not in onsets:
+        if series.is_control or series.name not in onsets:
             continue
         counted = counted_shares(mixtures, arms, grades)
         for place, grade in enumerate(grades):

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from smc_dagster.lake import Lake
+from smc_dagster.mixing.launch import PARTS
 from smc_dagster.mixing.seeds import check_caps, read_caps
 from smc_dagster.study import Study
 from smc_dagster.tables import ALL_DOMAINS, MIXTURE_COMPOSITION, REAL_DOCUMENTS
@@ -40,7 +41,7 @@ def caps_in_force(study: Study, lake: Lake) -> list[dict[str, Any]]:
         if lake.fingerprint(MIXTURE_COMPOSITION, arm.key) is None:
             continue
         for row in lake.read(MIXTURE_COMPOSITION, arm.key).to_pylist():
-            rows = row["rows_real"] + row["rows_synthetic"]
+            rows = sum(row[name] for name in PARTS)
             largest[row["domain"]] = max(largest[row["domain"]], row["rows_synthetic"] / rows if rows else 0.0)
             if row["why"] == "cap":
                 capped[row["domain"]].add(arm.key)

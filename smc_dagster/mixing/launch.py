@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +19,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from smc_dagster import frozen, places
+from smc_dagster import places
 from smc_dagster.errors import CorpusError, LakeError
 from smc_dagster.lake import Lake, slug
 from smc_dagster.lineage import Lineage
-from smc_dagster.mixing import seeds
+from smc_dagster.mixing import anchors, seeds
 from smc_dagster.study import Arm, Provenance, Study
 from smc_dagster.tables import (
-    ANCHOR_EVAL_SLICES,
     MIXTURE_COMPOSITION,
     MIXTURE_DOCUMENTS,
     REAL_DOCUMENTS,
@@ -44,6 +44,8 @@ ARMS = pa.schema(
         ("composition", pa.string()),
         ("strictness", pa.string()),
         ("obey_caps", pa.bool_()),
+        ("anchored", pa.bool_()),
+        ("rebalance", pa.bool_()),
         ("budget", pa.float64()),
         ("replicates", pa.int32()),
         ("seed", pa.int64()),
@@ -51,8 +53,10 @@ ARMS = pa.schema(
     ]
 )
 DOMAINS = pa.schema([("domain_no", pa.int32()), ("domain", pa.string()), ("domain_slug", pa.string())])
-ANCHORS = pa.schema([("doc_id", pa.string()), ("slice", pa.string())])
 PROVENANCE = pa.schema([("grade", pa.int32()), ("provenance", pa.string()), ("is_synthetic", pa.bool_())])
+
+# columns of a composition that together are the rows of its mixture
+PARTS = ("rows_real", "rows_synthetic", "rows_repeated")
 
 
 @dataclass(frozen=True)
@@ -95,10 +99,12 @@ class MixtureSummary:
     rows: int
     rows_real: int
     rows_synthetic: int
+    rows_repeated: int
     rows_asked: int
     shortfall: int
     domains_capped: int
     domains_short_of_pool: int
+    domains_held_by_anchors: int
 
 
 def prepare(study: Study, lake: Lake, arms: list[Arm], lineage: Lineage, folder: Path) -> Launch:
@@ -113,6 +119,7 @@ def prepare(study: Study, lake: Lake, arms: list[Arm], lineage: Lineage, folder:
         StaleInputError: an input table is missing, or was made from other inputs.
         CapsError: the caps name a domain that the corpus does not have, or break another rule.
         CorpusError: there are no real training documents.
+        StudyError: a domain's budget holds fewer rows than it has training anchors, and an arm protects them.
         LakeError: a pool and its scores do not match, or frozen anchors are not what was frozen.
     """
     if not arms:
@@ -140,8 +147,13 @@ def prepare(study: Study, lake: Lake, arms: list[Arm], lineage: Lineage, folder:
         raise CorpusError(
             "the corpus has no real training document", "see real_documents: every split but train is full"
         )
-    seeds.check_caps(study, domains)
+    seeds.check_caps(study, list(domains))
     seeds.check_strictness(study)
+    anchored = any(arm.series.anchors for arm in arms)
+    held = anchors.read_frozen(lake, lineage, needed=anchored)
+    if anchored:
+        anchors.check_room(study, domains, held)
+    pq.write_table(held, folder / "anchors.parquet")
     _write(folder / "arms.parquet", ARMS, [_arm_row(no, arm, study) for no, arm in enumerate(arms)])
     rows = [{"domain_no": no, "domain": name, "domain_slug": slug(name)} for no, name in enumerate(domains)]
     _write(folder / "domains.parquet", DOMAINS, rows)
@@ -150,7 +162,6 @@ def prepare(study: Study, lake: Lake, arms: list[Arm], lineage: Lineage, folder:
         for one in Provenance
     ]
     _write(folder / "provenance.parquet", PROVENANCE, scale)
-    _write(folder / "anchors.parquet", ANCHORS, _judged(lake, lineage))
     env = {
         "SMC_LAKE": str(root),
         "SMC_MIXING": str(folder),
@@ -197,7 +208,7 @@ def _composition(launch: Launch, arm: Arm) -> pa.Table:
         raise LakeError(f"dbt left no composition for arm `{arm.key}`", "see the dbt log of this run")
     table = pa.concat_tables(pq.read_table(file, partitioning=None) for file in files)
     table = table.sort_by([("replicate", "ascending"), ("domain", "ascending")])
-    expected = _total(table, "rows_real") + _total(table, "rows_synthetic")
+    expected = sum(_total(table, name) for name in PARTS)
     documents = launch.output(MIXTURE_DOCUMENTS, arm).rglob("*.parquet")
     written = sum(pq.read_metadata(file).num_rows for file in documents)
     if written != expected:
@@ -209,35 +220,23 @@ def _composition(launch: Launch, arm: Arm) -> pa.Table:
 
 
 def _summary(arm: Arm, path: str, composition: pa.Table) -> MixtureSummary:
-    real, synthetic = _total(composition, "rows_real"), _total(composition, "rows_synthetic")
+    parts = {name: _total(composition, name) for name in PARTS}
     first = composition.filter(pc.equal(composition["replicate"], 0))["why"].to_pylist()
     return MixtureSummary(
         arm=arm.key,
         path=path,
-        rows=real + synthetic,
-        rows_real=real,
-        rows_synthetic=synthetic,
+        rows=sum(parts.values()),
+        **parts,
         rows_asked=_total(composition, "rows_asked"),
         shortfall=_total(composition, "shortfall"),
         domains_capped=first.count("cap"),
         domains_short_of_pool=first.count("pool"),
+        domains_held_by_anchors=first.count("anchors"),
     )
 
 
 def _total(table: pa.Table, column: str) -> int:
     return int(pc.sum(table[column]).as_py() or 0)
-
-
-def _judged(lake: Lake, lineage: Lineage) -> list[dict[str, object]]:
-    """The frozen evaluation anchors; none before a version is frozen."""
-    held = lineage.frozen_anchors()
-    if held is None:
-        return []
-    anchors = frozen.read(lake, held).select(ANCHORS.names)
-    rows: list[dict[str, object]] = anchors.filter(
-        pc.is_in(anchors["slice"], value_set=pa.array(ANCHOR_EVAL_SLICES))
-    ).to_pylist()
-    return rows
 
 
 def _arm_row(no: int, arm: Arm, study: Study) -> dict[str, object]:
@@ -251,6 +250,8 @@ def _arm_row(no: int, arm: Arm, study: Study) -> dict[str, object]:
         "composition": series.composition.value,
         "strictness": series.strictness.value,
         "obey_caps": series.caps,
+        "anchored": series.anchors,
+        "rebalance": series.rebalance,
         "budget": study.budget,
         "replicates": study.replicates,
         "seed": study.seed,
@@ -258,16 +259,17 @@ def _arm_row(no: int, arm: Arm, study: Study) -> dict[str, object]:
     }
 
 
-def _training_domains(path: Path, synthetic_from: Provenance) -> list[str]:
-    """Domains with real training documents, sorted; streamed, as only their names are wanted."""
+def _training_domains(path: Path, synthetic_from: Provenance) -> dict[str, int]:
+    """Real training documents by domain, in the order of names; streamed, as only they are wanted."""
     columns = ["domain", "split", "provenance"]
     real = pa.array([one.value for one in Provenance if one.grade < synthetic_from.grade], pa.string())
-    found: set[str] = set()
+    found: Counter[str] = Counter()
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(columns=columns, batch_size=1 << 18):
             counts = pc.and_(pc.equal(batch["split"], "train"), pc.is_in(batch["provenance"], real))
-            found.update(pc.unique(pc.filter(batch["domain"], counts)).to_pylist())
-    return sorted(found)
+            for one in pc.value_counts(pc.filter(batch["domain"], counts)).to_pylist():
+                found[one["values"]] += one["counts"]
+    return dict(sorted(found.items()))
 
 
 def _copy(lake: Lake, tables: list[tuple[TableSpec, str | None]], root: Path) -> Path:

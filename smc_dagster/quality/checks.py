@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from smc_dagster.study import Provenance, Study
+from smc_dagster.study import Composition, Provenance, Study
 
 Severity = Literal["critical", "warning"]
 Frames = dict[str, pa.Table]
@@ -35,8 +35,10 @@ class Context:
             raises a warning. An alarm for looking at the pool, not a rule of the study.
         real: real documents, columns doc_id, domain, label, split, is_tail at least; needed by every suite but those of
             real_documents and mixture_composition.
-        anchors: the anchors in force, schema REALITY_ANCHORS; needed by the suite of predictions, used by that of
-            real_documents where there are any.
+        anchors: the anchors in force, schema REALITY_ANCHORS; needed by the suite of predictions, and where series
+            protect them; used by that of real_documents where there are any.
+        repeating: keys of the arms whose mixtures repeat real rows.
+        anchored: keys of the arms whose mixtures hold the training anchors.
     """
 
     synthetic_from: Provenance
@@ -49,6 +51,8 @@ class Context:
     max_duplicate_share: float = 0.5
     real: pa.Table | None = None
     anchors: pa.Table | None = None
+    repeating: frozenset[str] = frozenset()
+    anchored: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, study: Study, real: pa.Table | None = None, anchors: pa.Table | None = None) -> Context:
@@ -62,6 +66,8 @@ class Context:
             budget=study.budget,
             real=real,
             anchors=anchors,
+            repeating=frozenset(arm.key for arm in study.arms if arm.series.composition is Composition.REPEAT),
+            anchored=frozenset(arm.key for arm in study.arms if arm.series.anchors),
         )
 
     def real_documents(self) -> pa.Table:

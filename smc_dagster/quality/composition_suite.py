@@ -1,7 +1,8 @@
 """What must hold of `mixture_composition`: one row an arm, replicate and domain.
 
-What belongs here: that budgets, caps, pools and shortfalls add up: rows asked = share x budget, rows displaced = the
-least of those asked, the cap and the pool. What does not: the rows themselves (mixture_suite.py).
+What belongs here: that budgets, caps, pools and shortfalls add up: rows asked = share x budget (`add`, on top:
+share / (1 - share) x budget), rows given = those asked less the shortfall and with those taken over. What does not: the
+rows themselves (mixture_suite.py).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from smc_dagster.study import Composition
 
 REQUIRED = (
     "arm", "series", "share", "composition", "strictness", "replicate", "domain", "rows_available", "budget", "cap",
-    "rows_asked", "rows_displaced", "rows_synthetic", "rows_real", "shortfall",
+    "rows_asked", "rows_displaced", "rows_synthetic", "rows_real", "rows_repeated", "rows_anchor", "rows_taken_over",
+    "shortfall",
 )  # fmt: skip
 GRAIN = ("arm", "replicate", "domain")
 # share x budget is floating point, and .5 may be rounded either way within it
@@ -32,31 +34,49 @@ def _frames(table: pa.Table, context: Context) -> Frames:
         return np.asarray(np.abs(left - right) > 1e-6)
 
     # a comparison with a missing number (NaN) is false: each rule lets nulls through, `fields_present` has them
-    drop = groups.within(table.column("composition"), [Composition.DROP.value])
+    replace, drop, repeat, add = (groups.within(table.column("composition"), [one.value]) for one in Composition)
     budget, displaced, synthetic = column("budget"), column("rows_displaced"), column("rows_synthetic")
-    shortfall = column("shortfall")
+    real, repeated, shortfall = column("rows_real"), column("rows_repeated"), column("shortfall")
+    taken_over = column("rows_taken_over")
+    share = column("share")
+    # a share of 1 is out of reach on top of anything
+    level = np.where(add, share / np.where(share < 1, 1 - share, np.nan), share)
+    on_top = np.where(add, synthetic, 0.0)
+    given = np.where(add, synthetic, displaced)
     rows = table
     for name, broken in {
         "cell_alone": ~groups.alone(table, GRAIN),
         "whole": ~groups.present(table, REQUIRED),
         "budget_due": np.abs(budget - context.budget * column("rows_available")) > ROUNDING,
-        "asked_due": np.abs(column("rows_asked") - column("share") * budget) > ROUNDING,
-        "budget_kept": differ(column("rows_real") + displaced, budget),
-        "gap_filled": differ(synthetic, np.where(drop, 0.0, displaced)),
-        "cap_kept": np.maximum(synthetic, displaced) > column("cap") * budget + 1e-5,
-        "pool_kept": ~drop & (synthetic > column("pool_available")),
-        "shortfall_due": differ(shortfall, column("rows_asked") - displaced),
-        "explained": (shortfall > 0) & ~groups.within(table.column("why"), ["cap", "pool"]),
+        "asked_due": np.abs(column("rows_asked") - level * budget) > ROUNDING,
+        "budget_kept": differ(real + displaced, budget),
+        "gap_filled": (replace & differ(synthetic, displaced))
+        | ((drop | repeat) & (synthetic > 0))
+        | (repeat & differ(repeated, np.where(real > 0, displaced, 0.0)))
+        | (~repeat & (repeated > 0))
+        | (add & (displaced > 0)),
+        "cap_kept": np.maximum(synthetic, displaced) > column("cap") * (budget + on_top) + 1e-5,
+        "pool_kept": (replace | add) & (synthetic > column("pool_available")),
+        "anchors_stay": column("rows_anchor") > real,
+        "shortfall_due": differ(given + shortfall, column("rows_asked") + taken_over),
+        "none_negative": (shortfall < 0) | (taken_over < 0),
+        "explained": (shortfall > 0) & ~groups.within(table.column("why"), ["cap", "pool", "anchors"]),
     }.items():
         rows = rows.append_column(name, pa.array(~broken))
     return {"rows": rows, "arms": groups.replicates(table), "cells": _cells(table), "table": groups.size(table)}
 
 
 def _cells(table: pa.Table) -> pa.Table:
-    """One row an arm and replicate: how many of the table's domains it lacks."""
-    cells = table.group_by(["arm", "replicate"]).aggregate([("domain", "count_distinct")])
+    """One row an arm and replicate: domains of the table that it lacks, and rows taken over that none held back."""
+    cells = table.group_by(["arm", "replicate"]).aggregate(
+        [("domain", "count_distinct"), ("rows_taken_over", "sum"), ("shortfall", "sum")]
+    )
     domains = pc.count_distinct(table.column("domain"))
-    return cells.append_column("missing", pc.subtract(domains, cells.column("domain_count_distinct")))
+    # each domain rounds once
+    spare = groups.numbers(cells.column("rows_taken_over_sum")) - groups.numbers(cells.column("shortfall_sum"))
+    unasked = np.maximum(spare - 0.5 * groups.numbers(cells.column("domain_count_distinct")), 0)
+    cells = cells.append_column("missing", pc.subtract(domains, cells.column("domain_count_distinct")))
+    return cells.append_column("unasked", pa.array(np.nan_to_num(unasked)))
 
 
 COMPOSITION_SUITE = Suite(
@@ -74,6 +94,9 @@ COMPOSITION_SUITE = Suite(
             "rows_displaced",
             "rows_synthetic",
             "rows_real",
+            "rows_repeated",
+            "rows_anchor",
+            "rows_taken_over",
             "shortfall",
             "why",
         ),
@@ -103,28 +126,50 @@ COMPOSITION_SUITE = Suite(
         Check(
             "displaced_replaced",
             "critical",
-            "Each displaced row has a synthetic one in its place; with `drop`, none has.",
+            "A displaced row has a synthetic one in its place, in `repeat` a copy, in `drop` none; `add` has none.",
             "rows",
             "gap_filled",
         ),
-        Check("cap_kept", "critical", "Synthetic and displaced rows are at most cap times budget.", "rows", "cap_kept"),
+        Check(
+            "cap_kept", "critical", "Synthetic and displaced rows are at most cap times the rows.", "rows", "cap_kept"
+        ),
         Check("pool_kept", "critical", "No more synthetic rows than the filtered pool has.", "rows", "pool_kept"),
+        Check(
+            "anchors_stay",
+            "critical",
+            "No fewer real rows are left than the series protects anchors.",
+            "rows",
+            "anchors_stay",
+        ),
         Check(
             "shortfall_adds_up",
             "critical",
-            "The shortfall is the rows asked less the rows displaced.",
+            "Rows displaced (in `add`: synthetic) are those asked less the shortfall and with those taken over.",
             "rows",
             "shortfall_due",
         ),
         Check(
             "shortfall_not_negative",
             "critical",
-            "No arm displaces more than it was asked to.",
+            "Neither a shortfall nor what is taken over is negative.",
             "rows",
-            "shortfall",
-            **between(0),
+            "none_negative",
         ),
-        Check("shortfall_explained", "warning", "A shortfall names cap or pool as its reason.", "rows", "explained"),
+        Check(
+            "taken_over_held_back",
+            "critical",
+            "What some domains take over, others held back.",
+            "cells",
+            "unasked",
+            **between(high=0),
+        ),
+        Check(
+            "shortfall_explained",
+            "warning",
+            "A shortfall names cap, pool or anchors as its reason.",
+            "rows",
+            "explained",
+        ),
         Check(
             "no_shortfall",
             "warning",

@@ -143,6 +143,11 @@ class Series(Model):
         default=False, description="what caps, pool or anchors hold back in a domain, the others take"
     )
 
+    @property
+    def is_control(self) -> bool:
+        """Whether it says what losing real rows does, as no synthetic row comes in."""
+        return not self.composition.takes_pool
+
     @model_validator(mode="after")
     def _pool_fits_composition(self) -> Series:
         name = self.composition.value

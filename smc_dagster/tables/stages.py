@@ -163,7 +163,10 @@ MIXTURE_DOCUMENTS = TableSpec(
             ("domain", pa.string()),
             ("label", pa.string()),
             ("provenance", pa.string()),
-            ("slot", pa.int32()),  # place in the domain's budget, 0-based; a row kept by two arms keeps its slot
+            (
+                "slot",
+                pa.int32(),
+            ),  # place in the domain, 0-based, `add` beyond the budget; a row kept by two arms keeps its slot
             ("weight", pa.float32()),
         ]
     ),
@@ -187,12 +190,15 @@ MIXTURE_COMPOSITION = TableSpec(
             ("budget", pa.int64()),  # rows the mixture may hold, round(budget * n_d)
             ("cap", pa.float64()),  # cap in force, 1 where there is none
             ("pool_available", pa.int64()),  # pool rows left by the filter
-            ("rows_asked", pa.int64()),  # rows to displace, round(share * budget)
-            ("rows_displaced", pa.int64()),  # rows displaced after cap and pool
+            ("rows_asked", pa.int64()),  # round(share * budget); `add`: round(share / (1 - share) * budget)
+            ("rows_displaced", pa.int64()),  # real rows that left; `add`: 0
             ("rows_synthetic", pa.int64()),
-            ("rows_real", pa.int64()),
-            ("shortfall", pa.int64()),  # rows_asked - rows_displaced
-            ("why", pa.string()),  # `cap` | `pool` | null
+            ("rows_real", pa.int64()),  # different real rows
+            ("rows_repeated", pa.int64()),  # further copies of real rows; 0 but in `repeat`
+            ("rows_anchor", pa.int64()),  # training anchors among the real rows; 0 where the series protects none
+            ("rows_taken_over", pa.int64()),  # rows beyond those asked, for domains that could not give theirs
+            ("shortfall", pa.int64()),  # rows asked that cap, pool or anchors held back
+            ("why", pa.string()),  # `cap` | `pool` | `anchors` | null
         ]
     ),
     "arm",

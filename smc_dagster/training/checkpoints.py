@@ -39,7 +39,7 @@ class Checkpoint:
         labels: outputs of the head, in order.
         encoder: digest of the encoder whose vectors the heads take.
         training: the study's training section.
-        budget: steps, examples_seen, flops of one replicate.
+        budget: steps, examples_seen, tokens_seen, flops of one replicate.
         fingerprint: what the checkpoint was made from.
     """
 
@@ -71,6 +71,7 @@ def save(
         "encoder": encoder_digest(training.encoder),
         "training": training.model_dump_json(),
         "budget": json.dumps(trained.budget),
+        "seconds": json.dumps(trained.seconds),
         "fingerprint": fingerprint.to_json(),
     }
     tensors = {name: np.ascontiguousarray(value) for name, value in trained.weights.items()}
@@ -107,6 +108,25 @@ def load(lake: Lake, arm_key: str, expect: str | None = None) -> Checkpoint:
             "materialise checkpoints first, or run `smc study run`",
         )
     return found
+
+
+def time_taken(lake: Lake, arm_key: str) -> tuple[float, float] | None:
+    """Seconds that an arm took to train, whatever it was made from, and FLOPs of all its replicates; None: not known.
+
+    The header alone is read; a damaged file tells nothing.
+    """
+    path = lake.place(*_parts(arm_key))
+    if not lake.fs.exists(path):
+        return None
+    try:
+        with lake.fs.open(path, "rb") as file:
+            (length,) = HEADER_LENGTH.unpack(file.read(HEADER_LENGTH.size))
+            metadata: dict[str, Any] = json.loads(file.read(length))["__metadata__"]
+        seconds = json.loads(metadata["seconds"])
+        flops = json.loads(metadata["budget"])["flops"] * len(json.loads(metadata["replicates"]))
+    except (OSError, ValueError, KeyError, struct.error, MemoryError, OverflowError):
+        return None
+    return None if seconds is None else (float(seconds), float(flops))
 
 
 def _parts(arm_key: str) -> tuple[str, str, str]:

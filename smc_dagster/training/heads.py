@@ -6,8 +6,9 @@ What belongs here: a mixture to trained heads. What does not: the arithmetic of 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -33,13 +34,16 @@ class TrainedArm:
         weights: by name (head_math.PARAMETERS), float32, stacked over replicates: [R, ...].
         replicates: [R] numbers of the replicates, ascending.
         curve: (replicate, step, loss): mean loss over the 10 steps that end with `step` (from 1), nats.
-        budget: of each replicate: `steps`, `examples_seen` (rows, repeats counted), `flops`.
+        budget: of each replicate, as counted: `steps`, `examples_seen` (rows, repeats counted), `tokens_seen`
+            (positions, see compute.py), `flops`.
+        seconds: how long training took; it had one core.
     """
 
     weights: dict[str, np.ndarray]
     replicates: list[int]
     curve: list[tuple[int, int, float]] = field(repr=False)
     budget: dict[str, float]
+    seconds: float | None = None
 
 
 def train_arm(
@@ -70,8 +74,10 @@ def train_arm(
         StaleInputError: replicates, labels or vectors are missing, or a slot is filled twice.
         SmcError: the loss is not a number.
     """
+    started = time.perf_counter()
     with one_torch_thread():
-        return _train(mixture, vectors, labels, training, seed, replicates, progress)
+        trained = _train(mixture, vectors, labels, training, seed, replicates, progress)
+    return replace(trained, seconds=time.perf_counter() - started)
 
 
 def _train(
@@ -111,6 +117,7 @@ def _train(
     optimiser = torch.optim.AdamW(groups, lr=training.learning_rate, fused=True)
     matrix = torch.from_numpy(vectors.matrix)
     losses = torch.empty((training.steps, replicates))
+    steps = examples = 0
     shape = (replicates, training.batch, EMBEDDING_WIDTH)
     with torch.no_grad():
         for step in range(training.steps):
@@ -119,6 +126,7 @@ def _train(
             for group in optimiser.param_groups:
                 group["lr"] = training.learning_rate * rate_factor(step, training.steps, training.warmup)
             optimiser.step()
+            steps, examples = steps + 1, examples + x.shape[1]
             if progress is not None and ((step + 1) % 50 == 0 or step + 1 == training.steps):
                 progress(step + 1, training.steps)
     weights = {name: value.numpy() for name, value in parameters.items()}
@@ -128,15 +136,18 @@ def _train(
         replicates=numbers,
         curve=_curve(losses.numpy(), numbers),
         budget={
-            "steps": float(training.steps),
-            "examples_seen": float(training.steps * training.batch),
-            "flops": float(
-                training_flops(
-                    EMBEDDING_WIDTH, training.hidden, len(labels), steps=training.steps, batch=training.batch
-                )
-            ),
+            "steps": float(steps),
+            "examples_seen": float(examples),
+            "tokens_seen": float(examples * training.max_tokens),
+            "flops": float(training_flops(*_sizes(weights), steps=1, batch=examples)),
         },
     )
+
+
+def _sizes(weights: dict[str, np.ndarray]) -> tuple[int, int, int]:
+    """Inputs, hidden units and outputs of the heads that were trained."""
+    width, hidden = weights["hidden.weight"].shape[1:]
+    return int(width), int(hidden), int(weights["output.weight"].shape[2])
 
 
 def _arm_of(mixture: pa.Table) -> str:

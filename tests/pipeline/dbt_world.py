@@ -17,12 +17,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from smc_dagster import places
+from smc_dagster import frozen, places
 from smc_dagster.lake import Lake
 from smc_dagster.lineage import Lineage
 from smc_dagster.mixing import launch, seeds
 from smc_dagster.study import Arm, Study
-from smc_dagster.tables import REAL_DOCUMENTS, SYNTHETIC_DOCUMENTS, SYNTHETIC_SCORES, TableSpec
+from smc_dagster.tables import REAL_DOCUMENTS, REALITY_ANCHORS, SYNTHETIC_DOCUMENTS, SYNTHETIC_SCORES, TableSpec
 
 # names as a team's own files may hold them: nothing here may reach a path or SQL as it stands
 DOMAINS = {
@@ -35,7 +35,7 @@ SHARES = [0.0, 0.25, 0.5, 0.8]
 
 
 def study(replicates: int = 2) -> Study:
-    """Four series that differ in filter, composition and caps."""
+    """Series that differ in filter, composition, caps, anchors, and in sharing out what these hold back."""
     return Study.model_validate(
         {
             "name": "mine",
@@ -49,10 +49,19 @@ def study(replicates: int = 2) -> Study:
                 {"name": "capped", "pool": "plain"},
                 {"name": "filtered", "pool": "worn", "strictness": "medium", "caps": False},
                 {"name": "dropped", "composition": "drop"},
+                {"name": "repeated", "composition": "repeat"},
+                {"name": "added", "pool": "plain", "composition": "add"},
+                {"name": "anchored", "pool": "plain", "caps": False, "anchors": True},
+                {"name": "anchored_repeat", "composition": "repeat", "anchors": True},
+                {"name": "anchored_drop", "composition": "drop", "caps": False, "anchors": True},
+                {"name": "shared_out", "pool": "plain", "rebalance": True},
+                {"name": "everything", "pool": "worn", "strictness": "weak", "anchors": True, "rebalance": True},
+                {"name": "added_shared_out", "pool": "worn", "composition": "add", "anchors": True, "rebalance": True},
             ],
             "shares": SHARES,
             "replicates": replicates,
             "budget": 0.9,
+            "anchors": {"train_share": 0.2},
         }
     )
 
@@ -123,10 +132,24 @@ def fill(lake: Lake, lineage: Lineage, reverse: bool = False) -> None:
     # what the study does not count as synthetic is no part of a pool; nor is a domain without real rows
     pools["plain"].append(_document("argparse", 'argparse\'s "label"', "Edited by hand.", "edited", "plain"))
     pools["plain"].append(_document("nowhere", "nowhere", "A domain without real rows.", "templated", "plain"))
+    freeze(lake, lineage, real)
     _write(lake, lineage, REAL_DOCUMENTS, None, real, reverse)
     for pool, rows in pools.items():
         _write(lake, lineage, SYNTHETIC_DOCUMENTS, pool, [row | {"pool": pool} for row in rows], reverse)
         _write(lake, lineage, SYNTHETIC_SCORES, pool, [_score(row["doc_id"], pool) for row in rows], not reverse)
+
+
+def freeze(lake: Lake, lineage: Lineage, real: list[dict]) -> None:
+    """A fifth of the training documents as anchors; besides, what a corpus that changed since leaves behind."""
+    held = next(row for row in real if row["split"] == "test")
+    chosen = [row for row in real if row["split"] == "train" and _share(row["doc_id"], "anchor") < 0.2]
+    chosen.append(_document("argparse", 'argparse\'s "label"', "It has left the corpus since then.", "human"))
+    chosen.append(_document("argparse", "a label that left", "Nothing of this label is left now.", "human"))
+    rows = [row | {"slice": "anchor_train", "version": "v1", "is_tail": False} for row in [*chosen, held]]
+    rows = [{name: row.get(name) for name in REALITY_ANCHORS.schema.names} for row in rows]
+    table = pa.Table.from_pylist(rows, schema=REALITY_ANCHORS.schema)
+    frozen.freeze(lake, table, lineage.study.anchors, lineage.due(REAL_DOCUMENTS.name).digest)
+    lineage.forget()
 
 
 def _score(doc_id: str, pool: str) -> dict:

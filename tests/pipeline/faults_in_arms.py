@@ -18,6 +18,49 @@ def _twice_mixed(rows: Rows) -> None:
     rows[1]["doc_id"] = rows[0]["doc_id"]
 
 
+def _third_copy(rows: Rows) -> None:
+    """Of a mixture that repeats, the last real row that has no copy becomes one of a row that has."""
+    cell = [one for one in rows if (one["arm"], one["replicate"], one["domain"]) == ("again@40", 0, "text")]
+    ids = [one["doc_id"] for one in cell]
+    next(one for one in cell if ids.count(one["doc_id"]) == 1)["doc_id"] = cell[0]["doc_id"]
+
+
+def _lost_anchor(rows: Rows) -> None:
+    place = next(at for at, one in enumerate(rows) if one["arm"] == "held@40" and one["slot"] == 0)
+    del rows[place]
+
+
+def _uncopied(rows: Rows) -> None:
+    next(one for one in rows if one["composition"] == "repeat")["rows_repeated"] -= 1
+
+
+def _copied_elsewhere(rows: Rows) -> None:
+    next(one for one in rows if one["composition"] == "replace")["rows_repeated"] = 1
+
+
+def _real_row_left(rows: Rows) -> None:
+    one = next(one for one in rows if one["composition"] == "add")
+    one["rows_displaced"], one["rows_real"] = 1, one["rows_real"] - 1
+
+
+def _too_much_on_top(rows: Rows) -> None:
+    next(one for one in rows if one["composition"] == "add")["cap"] = 0.19
+
+
+def _anchors_gone(rows: Rows) -> None:
+    one = next(one for one in rows if one["series"] == "held")
+    one["rows_anchor"] = one["rows_real"] + 1
+
+
+def _taken_from_nobody(rows: Rows) -> None:
+    """One domain displaces more than asked, though no other fell short."""
+    one = next(one for one in rows if one["arm"] == "plain@40")
+    one["rows_displaced"] += 2
+    one["rows_synthetic"] += 2
+    one["rows_real"] -= 2
+    one["rows_taken_over"] = 2
+
+
 def _same_slot(rows: Rows) -> None:
     rows[1]["slot"] = rows[0]["slot"]
 
@@ -102,6 +145,8 @@ FAULTS = [
     Fault(M, "fields_present", put(weight=float("nan"))),
     Fault(M, "fields_present", put(domain=None)),
     Fault(M, "doc_id_unique", _twice_mixed, 2),
+    Fault(M, "doc_id_unique", _third_copy, 3),
+    Fault(M, "anchors_complete", _lost_anchor),
     Fault(M, "slot_unique", _same_slot, 2),
     Fault(M, "slot_not_negative", put(slot=-1)),
     Fault(M, "weight_positive", put(weight=0.0)),
@@ -121,7 +166,13 @@ FAULTS = [
     Fault(C, "budget_met", lambda rows: rows[0].update(rows_real=rows[0]["rows_real"] - 1)),
     Fault(C, "displaced_replaced", _unreplaced),
     Fault(C, "displaced_replaced", _filled_drop),
+    Fault(C, "displaced_replaced", _uncopied),
+    Fault(C, "displaced_replaced", _copied_elsewhere),
+    Fault(C, "displaced_replaced", _real_row_left),
     Fault(C, "cap_kept", _over_cap),
+    Fault(C, "cap_kept", _too_much_on_top),
+    Fault(C, "anchors_stay", _anchors_gone),
+    Fault(C, "taken_over_held_back", _taken_from_nobody),
     Fault(C, "cap_kept", where(lambda one: one["composition"] == "drop", 1, cap=0.1)),
     Fault(C, "pool_kept", _over_pool),
     Fault(C, "shortfall_adds_up", put(shortfall=2, why="pool"), also=frozenset({"no_shortfall"})),

@@ -118,14 +118,27 @@ def _arms() -> list[dict[str, Any]]:
     ]
 
 
+def _mixed_arms() -> list[dict[str, Any]]:
+    return [
+        *_arms(),
+        {"arm": "again@40", "series": "again", "share": SHARE, "composition": "repeat", "pool": None},
+        {"arm": "top@20", "series": "top", "share": 0.2, "composition": "add", "pool": "templated"},
+        {"arm": "held@40", "series": "held", "share": SHARE, "composition": "replace", "pool": "templated"},
+    ]
+
+
 def composition_rows() -> Rows:
     rows: Rows = []
     pool = [one for one in synthetic_rows() if one["pool"] == "templated"]
-    for arm in _arms():
+    anchors = {one["doc_id"] for one in anchor_rows() if one["slice"] == "anchor_train"}
+    for arm in _mixed_arms():
+        on_top, repeats = arm["composition"] == "add", arm["composition"] == "repeat"
+        level = arm["share"] / (1 - arm["share"]) if on_top else arm["share"]
         for replicate in range(REPLICATES):
             for domain, train in _domains().items():
                 budget = len(train)
-                asked = int(arm["share"] * budget + 0.5)
+                asked = int(level * budget + 0.5)
+                displaced = 0 if on_top else asked
                 left = sum(one["domain"] == domain for one in pool)
                 rows.append(
                     {
@@ -138,9 +151,12 @@ def composition_rows() -> Rows:
                         "cap": 0.5,
                         "pool_available": left if arm["pool"] else None,
                         "rows_asked": asked,
-                        "rows_displaced": asked,
+                        "rows_displaced": displaced,
                         "rows_synthetic": asked if arm["pool"] else 0,
-                        "rows_real": budget - asked,
+                        "rows_real": budget - displaced,
+                        "rows_repeated": displaced if repeats else 0,
+                        "rows_anchor": sum(one["doc_id"] in anchors for one in train) if arm["series"] == "held" else 0,
+                        "rows_taken_over": 0,
                         "shortfall": 0,
                         "why": None,
                     }
@@ -151,10 +167,16 @@ def composition_rows() -> Rows:
 def mixture_rows() -> Rows:
     rows: Rows = []
     pool = [one for one in synthetic_rows() if one["pool"] == "templated"]
+    anchors = {one["doc_id"] for one in anchor_rows() if one["slice"] == "anchor_train"}
     for cell in composition_rows():
-        real = _domains()[cell["domain"]][: cell["rows_real"]]
+        train = _domains()[cell["domain"]]
+        if cell["series"] == "held":
+            train = sorted(train, key=lambda one: one["doc_id"] not in anchors)
+        real = train[: cell["rows_real"]]
         made = [one for one in pool if one["domain"] == cell["domain"]][: cell["rows_synthetic"]]
-        for slot, document in [*enumerate(real), *((cell["budget"] - 1 - at, one) for at, one in enumerate(made))]:
+        made = made or [real[at % len(real)] for at in range(cell["rows_repeated"])]
+        first = cell["budget"] if cell["composition"] == "add" else cell["budget"] - len(made)
+        for slot, document in [*enumerate(real), *enumerate(made, first)]:
             rows.append(
                 {
                     **{name: cell[name] for name in ("arm", "replicate")},
@@ -237,5 +259,7 @@ def context(**changes: Any) -> Context:
         min_tail_labels=2,
         real=table_of(REAL_DOCUMENTS, real_rows()),
         anchors=table_of(REALITY_ANCHORS, anchor_rows()),
+        repeating=frozenset({"again@40"}),
+        anchored=frozenset({"held@40"}),
     )
     return replace(sound, **changes)

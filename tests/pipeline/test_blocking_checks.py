@@ -12,8 +12,9 @@ import pytest
 from conftest import ROOT, Site
 
 from smc_dagster.definitions import build_defs
-from smc_dagster.study import load_study
+from smc_dagster.study import Training, load_study
 from smc_dagster.synthesis.registry import Pool, make_pool
+from smc_dagster.training.heads import train_arm
 from smc_dagster.training.predict import predict
 
 STUDY = load_study("tiny")
@@ -58,6 +59,36 @@ def test_a_bad_pool_is_not_embedded(tiny_copy: Site, monkeypatch: pytest.MonkeyP
     assert "no such label" in str(one.metadata["sample"].value)
 
 
+def test_an_arm_that_saw_less_is_not_judged(tiny_copy: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One arm is trained for a step less than the others."""
+    short = STUDY.arms[1].key
+
+    def tampered(mixture: pa.Table, vectors: object, labels: list[str], training: Training, *rest: object) -> object:
+        less = training.model_copy(update={"steps": training.steps - 1})
+        return train_arm(mixture, vectors, labels, less if mixture["arm"][0].as_py() == short else training, *rest)
+
+    monkeypatch.setattr("smc_dagster.training.arms.train_arm", tampered)
+    with dg.DagsterInstance.from_config(str(tiny_copy.home)) as instance:
+        result = (
+            build_defs("tiny", str(tiny_copy.lake))
+            .resolve_job_def("arms")
+            .execute_in_process(
+                instance=instance,
+                asset_selection=[dg.AssetKey("checkpoints"), dg.AssetKey("predictions")],
+                tags={
+                    "dagster/asset_partition_range_start": STUDY.arms[0].key,
+                    "dagster/asset_partition_range_end": STUDY.arms[2].key,
+                },
+                raise_on_error=False,
+            )
+        )
+    assert not result.success
+    assert made(result) == {"checkpoints"}
+    judged = {one.partition: one for one in result.get_asset_check_evaluations() if one.check_name == "fixed_compute"}
+    assert {key: one.passed for key, one in judged.items()} == {arm.key: arm.key != short for arm in STUDY.arms[:3]}
+    assert "steps 59 instead of 60; examples_seen" in str(judged[short].metadata["departures"].value)
+
+
 def test_bad_predictions_of_one_arm_are_not_measured(tiny_copy: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     bad = STUDY.arms[1].key
 
@@ -90,7 +121,7 @@ def test_a_failing_dbt_test_publishes_nothing(tiny_copy: Site, tmp_path: Path) -
     project = tmp_path / "dbt_project"
     shutil.copytree(ROOT / "dbt_project", project)
     model = project / "models" / "marts" / "mixture_documents.sql"
-    kept = "where ranks.slot < quotas.budget - quotas.rows_displaced"
+    kept = "where not quotas.anchored and ranks.slot < quotas.rows_real"
     assert kept in model.read_text()
     model.write_text(model.read_text().replace(kept, f"{kept} and ranks.slot > 0"))
     pointers = sorted((tiny_copy.lake / "mixture_documents").rglob("current.json"))

@@ -19,6 +19,7 @@ from smc_dagster.tables import (
     MIXTURE_COMPOSITION,
     MIXTURE_DOCUMENTS,
     REAL_DOCUMENTS,
+    REALITY_ANCHORS,
     SYNTHETIC_DOCUMENTS,
     SYNTHETIC_SCORES,
 )
@@ -49,6 +50,10 @@ def hash_of(doc_id: str, replicate: int, seed: int) -> int:
     )
 
 
+def half_up(value: float) -> int:
+    return math.floor(value + 0.5 + 1e-6)
+
+
 def by_domain(rows: list[dict]) -> dict[str, list[dict]]:
     found: dict[str, list[dict]] = defaultdict(list)
     for row in rows:
@@ -67,6 +72,7 @@ class Expected:
             rows = [one for one in world.read(SYNTHETIC_DOCUMENTS, pool) if one["provenance"] != "edited"]
             self.pools[pool] = by_domain(rows)
         self.scores = {row["doc_id"]: row for pool in world.study.pools for row in world.read(SYNTHETIC_SCORES, pool)}
+        self.anchors = self._anchors(world)
         self.caps = {domain: float(cap) for study, domain, cap in CAPS if study == "mine"}
 
     def weighted(self, arm: Arm, domain: str) -> list[tuple[dict, float]]:
@@ -77,35 +83,91 @@ class Expected:
         left = []
         for row in rows:
             score = self.scores[row["doc_id"]]
-            if score["contamination"] is None or score["contamination"] >= 0.7:
+            limit, exponent = {"weak": (0.8, -0.25), "medium": (0.7, -0.5)}[arm.series.strictness.value]
+            if score["contamination"] is None or score["contamination"] >= limit:
                 continue
-            weight = (score["cluster_size"] * score["exact_copies"]) ** -0.5
+            weight = (score["cluster_size"] * score["exact_copies"]) ** exponent
             if score["template_id"] is not None:
-                weight *= score["template_size"] ** -0.5
+                weight *= score["template_size"] ** exponent
             left.append((row, float(np.float32(weight))))
         return left
 
-    def displaced(self, arm: Arm, domain: str, size: int) -> int:
-        asked = math.floor(arm.share * size + 0.5 + 1e-6)
+    def _anchors(self, world: World) -> dict[str, list[dict]]:
+        """Frozen anchors by domain, without those held out by now and those whose label is not trained on any more."""
+        held_out = {row["doc_id"] for row in world.read(REAL_DOCUMENTS) if row["split"] != "train"}
+        labels = {row["label"] for rows in self.real.values() for row in rows}
+        rows = world.read(REALITY_ANCHORS, "v1")
+        assert len(rows) > 20
+        return by_domain([row for row in rows if row["doc_id"] not in held_out and row["label"] in labels])
+
+    def size(self, domain: str) -> int:
+        return half_up(self.study.budget * len(self.real[domain]))
+
+    def level(self, arm: Arm) -> float:
+        return arm.share / (1 - arm.share) if arm.series.composition == "add" else arm.share
+
+    def most(self, arm: Arm, domain: str) -> int:
+        """Rows that may be displaced in a domain, or come on top."""
+        size, on_top = self.size(domain), arm.series.composition == "add"
         cap = self.caps.get(domain, self.caps["*"]) if arm.series.caps else 1
-        displaced = min(asked, math.floor(cap * size + 1e-6))
-        return displaced if arm.series.pool is None else min(displaced, len(self.weighted(arm, domain)))
+        limits = [10**9] if on_top and cap == 1 else [math.floor((cap / (1 - cap) if on_top else cap) * size + 1e-6)]
+        if arm.series.pool is not None:
+            limits.append(len(self.weighted(arm, domain)))
+        if arm.series.anchors and not on_top:
+            limits.append(size - len(self.anchors[domain]))
+        return min(limits)
+
+    def given(self, arm: Arm) -> dict[str, int]:
+        """Rows displaced, or on top, by domain."""
+        level, most = self.level(arm), {domain: self.most(arm, domain) for domain in self.real}
+        if arm.series.rebalance:
+            # the common level at which all together have what was asked, found by halving
+            due, low, high = level * sum(self.size(domain) for domain in self.real), level, 1e6
+            for _ in range(200):
+                level = (low + high) / 2
+                if sum(min(level * self.size(domain), most[domain]) for domain in self.real) < due:
+                    low = level
+                else:
+                    high = level
+        return {domain: min(half_up(level * self.size(domain)), most[domain]) for domain in self.real}
 
     def key(self, row: dict, weight: float, replicate: int) -> float:
         uniform = (hash_of(row["doc_id"], replicate, self.study.seed) + 1) / 2**128
         return -math.log(uniform) / weight
 
+    def places(self, arm: Arm, domain: str, replicate: int) -> list[tuple[int, dict]]:
+        """Slot and row of each real row at 0 %, those that stay longest first."""
+        size = self.size(domain)
+        ranked = sorted(self.real[domain], key=lambda row: hash_of(row["doc_id"], replicate, self.study.seed))
+        if not arm.series.anchors:
+            return list(enumerate(ranked[:size]))
+        anchors = {row["doc_id"]: row for row in self.anchors[domain]}
+        slots = dict(enumerate(ranked[:size]))
+        within = {row["doc_id"] for row in slots.values()}
+        beyond = [row for row in ranked[size:] if row["doc_id"] in anchors]
+        known = {row["doc_id"] for row in ranked}
+        beyond += [anchors[one] for one in sorted(anchors.keys() - known)]
+        assert not within & {row["doc_id"] for row in beyond}
+        common = [slot for slot in sorted(slots, reverse=True) if slots[slot]["doc_id"] not in anchors]
+        staying = [(slot, row) for slot, row in slots.items() if row["doc_id"] in anchors]
+        staying += list(zip(common, beyond, strict=False))
+        return staying + [(slot, slots[slot]) for slot in reversed(common[len(beyond) :])]
+
     def rows(self, arm: Arm) -> dict[Row, float]:
-        seed, found = self.study.seed, {}
+        found, given = {}, self.given(arm)
         for replicate in range(self.study.replicates):
-            for domain, real in self.real.items():
-                size = math.floor(self.study.budget * len(real) + 0.5 + 1e-6)
-                displaced = self.displaced(arm, domain, size)
-                ranked = sorted(real, key=lambda row: hash_of(row["doc_id"], replicate, seed))
-                taken = [(slot, row, 1.0) for slot, row in enumerate(ranked[: size - displaced])]
-                if arm.series.composition.value == "replace":
+            for domain in self.real:
+                places, size = self.places(arm, domain, replicate), self.size(domain)
+                assert len(places) == size
+                count, on_top = given[domain], arm.series.composition == "add"
+                kept = places if on_top else places[: size - count]
+                taken = [(slot, row, 1.0) for slot, row in kept]
+                if arm.series.composition == "repeat" and kept:
+                    taken += [(places[size - 1 - j][0], kept[j % len(kept)][1], 1.0) for j in range(count)]
+                if arm.series.pool is not None:
                     keyed = sorted(self.weighted(arm, domain), key=lambda one: self.key(*one, replicate))
-                    taken += [(size - 1 - j, row, weight) for j, (row, weight) in enumerate(keyed[:displaced])]
+                    for j, (row, weight) in enumerate(keyed[:count]):
+                        taken.append((size + j if on_top else places[size - 1 - j][0], row, weight))
                 for slot, row, weight in taken:
                     key = (arm.key, replicate, domain, slot, row["doc_id"], row["label"], row["provenance"])
                     found[key] = weight
@@ -126,10 +188,17 @@ def test_mixtures_are_what_the_design_says(built: Built) -> None:
 def test_the_small_study_meets_every_limit(built: Built) -> None:
     """Without this, the comparison above might never touch a cap, a short pool or a topped-up domain."""
     rows = built.world.lake.read_many(MIXTURE_COMPOSITION, [arm.key for arm in built.world.study.arms]).to_pylist()
-    assert {row["why"] for row in rows} == {None, "cap", "pool"}
+    assert {row["why"] for row in rows} == {None, "cap", "pool", "anchors"}
+    assert {row["series"] for row in rows if row["rows_taken_over"]} == {"shared_out", "everything", "added_shared_out"}
+    assert {row["series"] for row in rows if row["rows_repeated"]} == {"repeated", "anchored_repeat"}
+    free = {one.name for one in built.world.study.series if not one.caps}
     for row in rows:
-        assert row["cap"] == (0.29 if "Brien" in row["domain"] else 0.9) or row["series"] in ("free", "filtered")
-        if row["why"] == "pool":
+        assert row["cap"] == (0.29 if "Brien" in row["domain"] else 0.9) or row["series"] in free
+        if row["why"] == "anchors":
+            assert row["rows_real"] == row["rows_anchor"] > row["budget"] - row["rows_asked"]
+        if row["why"] == "pool" and row["composition"] == "add":
+            assert row["rows_synthetic"] == row["pool_available"] < row["rows_asked"]
+        elif row["why"] == "pool":
             assert row["rows_real"] == row["budget"] - row["pool_available"] > row["budget"] - row["rows_asked"]
     assert any(row["weight"] < 1 for row in built.world.lake.read(MIXTURE_DOCUMENTS, "filtered@50").to_pylist())
 
@@ -145,12 +214,16 @@ def test_published_tables_fit_their_contracts(built: Built) -> None:
         assert composition.num_rows == 3 * world.study.replicates
         summary = built.published[arm.key]
         assert summary.rows == documents.num_rows == world.lake.rows(MIXTURE_DOCUMENTS, arm.key)
-        assert summary.rows_real + summary.rows_synthetic == summary.rows
+        assert summary.rows_real + summary.rows_synthetic + summary.rows_repeated == summary.rows
         for table in (MIXTURE_DOCUMENTS, MIXTURE_COMPOSITION):
             assert world.lineage.is_fresh(table.name, arm.key)
     assert built.published["capped@80"].domains_capped == 1
     assert built.published["filtered@80"].domains_short_of_pool >= 1
     assert built.published["dropped@50"].rows_synthetic == 0
+    assert built.published["anchored_drop@80"].domains_held_by_anchors >= 1
+    whole = built.published["repeated@00"]
+    assert built.published["repeated@50"].rows == whole.rows == built.published["anchored@80"].rows
+    assert built.published["added@25"].rows_real == whole.rows
 
 
 def test_rows_do_not_depend_on_order_threads_or_company(
@@ -162,7 +235,9 @@ def test_rows_do_not_depend_on_order_threads_or_company(
     (project / "profiles.yml").write_text(profile.replace("threads: 2", "threads: 1"))
     monkeypatch.setenv("SMC_DBT_PROJECT", str(project))
     other = make_world(tmp_path, reverse=True)
-    arms = other.study.select_arms("filtered@25,filtered@80,capped@50,dropped@80")
+    arms = other.study.select_arms(
+        "filtered@25,filtered@80,capped@50,dropped@80,anchored_repeat@80,everything@50,added_shared_out@25"
+    )
     ready = build(other, arms, tmp_path / "launch", built.target)
     launch.publish(ready, other.lake, other.lineage)
     for arm in arms:
@@ -176,7 +251,8 @@ def test_a_launch_without_pools_and_an_arm_without_rows(
     """No pool file is there to read, and nothing is written for an arm that keeps no row."""
     monkeypatch.setenv("SMC_DBT_PROJECT", str(copy_project(tmp_path / "project", [("mine", "*", "1")])))
     world = built.world
-    small = world.study.model_copy(update={"budget": 0.001, "name": "mine"})
+    dropped = [one for one in world.study.series if one.name == "dropped"]
+    small = world.study.model_copy(update={"budget": 0.001, "series": dropped})
     lake = Lake(tmp_path / "lake", small.name)
     lineage = lineage_of(small, lake)
     lake.write(REAL_DOCUMENTS, world.lake.read(REAL_DOCUMENTS), lineage.due(REAL_DOCUMENTS.name))

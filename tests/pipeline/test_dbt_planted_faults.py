@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from dbt_world import Built, built_once, copy_project
 
-from smc_dagster.tables import REAL_DOCUMENTS, SYNTHETIC_DOCUMENTS, SYNTHETIC_SCORES
+from smc_dagster.tables import REAL_DOCUMENTS, REALITY_ANCHORS, SYNTHETIC_DOCUMENTS, SYNTHETIC_SCORES
 
 pytestmark = pytest.mark.pipeline
 
@@ -122,8 +122,9 @@ def anchor_document_is_trained_on(it: Mixtures) -> None:
 def frozen_anchor_is_trained_on(it: Mixtures) -> None:
     rows = pq.read_table(it.files("free@00")[0], partitioning=None).slice(0, 1).to_pylist()
     path = it.folder / "anchors.parquet"
-    anchors = [{"doc_id": rows[0]["doc_id"], "slice": "rare"}]
-    pq.write_table(pa.Table.from_pylist(anchors, schema=pq.read_schema(path)), path)
+    known = pq.read_table(path)
+    more = pa.Table.from_pylist([{"doc_id": rows[0]["doc_id"], "slice": "rare"}], schema=known.schema)
+    pq.write_table(pa.concat_tables([known, more]), path)
 
 
 def near_duplicate_is_trained_on(it: Mixtures) -> None:
@@ -188,6 +189,67 @@ def one_series_has_real_rows_of_its_own(it: Mixtures) -> None:
         it.edit(f"dropped@{share}", swap)
 
 
+def anchor_is_lost(it: Mixtures) -> None:
+    """A training anchor makes room for a row that is none."""
+    anchors = {row["doc_id"] for row in it.world.read(REALITY_ANCHORS, "v1")}
+
+    def change(rows: Rows) -> None:
+        mine = {row["doc_id"] for row in rows if row["replicate"] == 0}
+        row = next(row for row in rows if row["doc_id"] in anchors and row["replicate"] == 0)
+        fresh = next(
+            one for one in it.real("train") if one["doc_id"] not in mine | anchors and one["domain"] == row["domain"]
+        )
+        row.update(doc_id=fresh["doc_id"], label=fresh["label"])
+
+    it.edit("anchored@80", change)
+
+
+def one_row_has_all_the_copies(it: Mixtures) -> None:
+    """Two copies of other rows become copies of one that has one already."""
+
+    def change(rows: Rows) -> None:
+        cell = sorted((row for row in rows if row["replicate"] == 0), key=lambda row: row["slot"])
+        for row in cell[-2:]:
+            row.update(doc_id=cell[2]["doc_id"], label=cell[2]["label"])
+
+    it.edit("repeated@50", change)
+
+
+def row_is_repeated_where_none_may_be(it: Mixtures) -> None:
+    def change(rows: Rows) -> None:
+        cell = sorted((row for row in rows if row["replicate"] == 0 and is_real(row)), key=lambda row: row["slot"])
+        cell[-1].update(doc_id=cell[0]["doc_id"], label=cell[0]["label"])
+
+    it.edit("added@25", change)
+
+
+def caps_lower_the_share_of_all(it: Mixtures) -> None:
+    """What caps hold back, nobody takes: the mixture of the series that does not share it out."""
+    for table in ("mixture_documents", "mixture_composition"):
+        for path, other in zip(it.files("shared_out@50", table), it.files("capped@50", table), strict=True):
+            renamed = {"arm": "shared_out@50"} | ({"series": "shared_out"} if "comp" in table else {})
+            rows = [row | renamed for row in pq.read_table(other, partitioning=None).to_pylist()]
+            pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(path)), path)
+
+
+def more_on_top_than_the_cap_allows(it: Mixtures) -> None:
+    """The rows of the higher share, in a domain that its cap holds at the lower one."""
+    capped = [path for path in it.files("added@25") if "argparse" not in str(path)]
+    for path in capped:
+        rows = pq.read_table(path, partitioning=None).to_pylist()
+        known = {row["doc_id"] for row in rows}
+        first = 1 + max(row["slot"] for row in rows)
+        more = [
+            row
+            for row in it.world.read(SYNTHETIC_DOCUMENTS, "plain")
+            if row["doc_id"] not in known and row["domain"] == rows[0]["domain"] and row["provenance"] == "templated"
+        ]
+        made = next(row for row in rows if not is_real(row))
+        fields = ("doc_id", "label")
+        rows += [made | {n: one[n] for n in fields} | {"slot": first + at} for at, one in enumerate(more)]
+        pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(path)), path)
+
+
 # what is planted, and exactly the tests that must see it
 FAULTS: dict[Callable[[Mixtures], None], set[str]] = {
     capped_arm_takes_an_uncapped_arms_rows: {"cap_obeyed", "composition_agrees", "samples_nested"},
@@ -208,6 +270,11 @@ FAULTS: dict[Callable[[Mixtures], None], set[str]] = {
     real_rows_are_drawn_anew: {"samples_nested"},
     synthetic_rows_are_drawn_anew: {"samples_nested"},
     one_series_has_real_rows_of_its_own: {"samples_paired"},
+    anchor_is_lost: {"anchors_kept"},
+    one_row_has_all_the_copies: {"repeats_even"},
+    row_is_repeated_where_none_may_be: {"repeats_even", "composition_agrees"},
+    caps_lower_the_share_of_all: {"share_rebalanced"},
+    more_on_top_than_the_cap_allows: {"cap_obeyed", "budget_met", "composition_agrees"},
 }
 # a swap or a stray row also breaks what compares it with other arms; only these may fail besides
 ALSO = {"samples_nested", "samples_paired", "cap_obeyed"}

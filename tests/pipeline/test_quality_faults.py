@@ -9,6 +9,7 @@ from typing import Any
 import faults_in_arms
 import faults_in_documents
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from faults_in_arms import C, M, P
 from faults_in_documents import A, R
@@ -78,6 +79,18 @@ def test_anchors_that_have_left_the_corpus_are_sound() -> None:
     left = known.real_documents().slice(0, 0)
     results = run_suite(A, table_of(ROWS[A][0], ROWS[A][1]()), replace(known, real=left))
     assert failed({one.name: one for one in results}) == set()
+
+
+def test_an_anchor_that_left_the_corpus_is_real_in_anchored_mixtures_alone() -> None:
+    known, rows = sound_context(), ROWS[M][1]()
+    gone = next(one["doc_id"] for one in ROWS[A][1]() if one["slice"] == "anchor_train")
+    left = known.real_documents().filter(pc.not_equal(known.real_documents()["doc_id"], gone))
+    results = run_suite(M, table_of(ROWS[M][0], rows), replace(known, real=left))
+    found = {one.name: one for one in results}
+    assert failed(found) == {"real_rows_known"}
+    elsewhere = sum(one["doc_id"] == gone and one["arm"] != "held@40" for one in rows)
+    assert 0 < elsewhere < sum(one["doc_id"] == gone for one in rows)
+    assert found["real_rows_known"].unexpected == elsewhere
 
 
 def test_result_does_not_depend_on_row_order() -> None:

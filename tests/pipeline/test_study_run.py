@@ -66,6 +66,38 @@ def test_a_second_run_makes_nothing(tiny: Site) -> None:
     assert outcome["runs"] == []
 
 
+def test_arms_show_what_is_built_and_what_it_costs(tiny: Site, tmp_path: Path) -> None:
+    shown = tiny.json("arms")
+    assert [row["arm"] for row in shown] == [arm.key for arm in STUDY.arms]
+    examples = STUDY.training.steps * STUDY.training.batch * STUDY.replicates
+    for row in shown:
+        assert {row[stage] for stage in ("mixture", "checkpoints", "predictions", "metrics")} == {"built"}
+        assert (row["examples"], row["tokens"]) == (examples, examples * STUDY.training.max_tokens)
+        assert row["seconds"] > 0
+        assert row["seconds_from"] == "measured"
+    # an arm's heads cost what the checkpoint says it cost
+    metrics = Lake(tiny.lake, "tiny").read(ARM_METRICS, STUDY.arms[0].key).to_pylist()
+    counted = {row["metric"]: row["value"] for row in metrics if row["slice"] == "train" and row["replicate"] == 0}
+    assert shown[0]["flops"] == counted["flops"] * STUDY.replicates
+    assert shown[0]["tokens"] == counted["tokens_seen"] * STUDY.replicates
+    empty = Site(tmp_path / "none", "tiny").json("arms", "--arms", "templated@30")
+    assert [(row["mixture"], row["flops"], row["seconds"], row["seconds_from"]) for row in empty] == [
+        ("missing", None, None, "unknown")
+    ]
+
+
+def test_what_other_caps_make_stale_arms_say(tiny: Site, tmp_path: Path) -> None:
+    project = tmp_path / "dbt_project"
+    shutil.copytree(ROOT / "dbt_project", project)
+    with (project / "seeds" / "caps.csv").open("a") as file:
+        file.write("tiny,*,0.1,planted\n")
+    shown = tiny.json("arms", SMC_DBT_PROJECT=str(project))
+    assert {row["mixture"] for row in shown} == {row["metrics"] for row in shown} == {"stale"}
+    printed = tiny.smc("arms", SMC_DBT_PROJECT=str(project)).stdout
+    assert "6 to train" in printed
+    assert "of one core" in printed
+
+
 def rows(lake: Path) -> dict[str, list[dict]]:
     """Mixtures and metrics of every arm, as rows."""
     opened = Lake(lake, "tiny")

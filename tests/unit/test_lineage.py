@@ -92,6 +92,23 @@ def test_what_a_change_of_the_study_makes_stale(
     assert changed(due(tmp_path), due(tmp_path, Study.model_validate(spoken))) == stale
 
 
+def test_a_mixture_depends_on_the_anchors_that_it_holds(tmp_path: Path) -> None:
+    """Of a control, as the scores of a pool depend on the anchors anyway."""
+
+    def mixture(anchored: bool, train_share: float) -> str:
+        spoken = STUDY.model_dump(mode="json")
+        series = next(one for one in spoken["series"] if one["name"] == "real_dropped")
+        series["anchors"], spoken["anchors"]["train_share"] = anchored, train_share
+        settings = {"caps": "c", "strictness": STRICTNESS, "mixture_code": "m", "encoder": "e"}
+        lineage = Lineage(Study.model_validate(spoken), Lake(tmp_path, "default"), **settings)
+        due = lineage.due("checkpoints", "real_dropped@30")
+        assert ("anchor_embeddings" in due.inputs) is anchored
+        return due.digest
+
+    assert mixture(False, 0.05) == mixture(False, 0.1)
+    assert len({mixture(False, 0.05), mixture(True, 0.05), mixture(True, 0.1)}) == 3
+
+
 def test_a_new_series_leaves_the_arms_that_are_there(tmp_path: Path) -> None:
     spoken = STUDY.model_dump(mode="json")
     spoken["series"].append({"name": "more", "pool": "sampled"})

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from smc_dagster.errors import CapsError, CorpusError, LakeError, StaleInputError
+from smc_dagster import frozen
+from smc_dagster.errors import CapsError, CorpusError, LakeError, StaleInputError, StudyError
 from smc_dagster.lake import Lake, slug
 from smc_dagster.lineage import Lineage
 from smc_dagster.mixing import launch
@@ -18,6 +19,7 @@ from smc_dagster.tables import (
     MIXTURE_COMPOSITION,
     MIXTURE_DOCUMENTS,
     REAL_DOCUMENTS,
+    REALITY_ANCHORS,
     SYNTHETIC_DOCUMENTS,
     SYNTHETIC_SCORES,
     TableSpec,
@@ -146,6 +148,62 @@ def test_pools_that_no_arm_draws_from_are_not_needed(project: Path, lake: Lake, 
     fill(lake, lineage_of(one, lake))
     lake.fs.rm(lake.table_path(SYNTHETIC_SCORES, "made"))
     launch.prepare(one, lake, one.select_arms("gone@*"), lineage_of(one, lake), tmp_path / "launch")
+
+
+def freeze(lake: Lake, lineage: Lineage, anchors: list[dict]) -> None:
+    rows = [
+        {name: row.get(name) for name in REALITY_ANCHORS.schema.names} | {"version": "v1", "is_tail": False}
+        for row in anchors
+    ]
+    table = pa.Table.from_pylist(rows, schema=REALITY_ANCHORS.schema)
+    frozen.freeze(lake, table, lineage.study.anchors, lineage.due(REAL_DOCUMENTS.name).digest)
+    lineage.forget()
+
+
+ANCHORED = [{"name": "a", "pool": "made", "anchors": True}, {"name": "free", "pool": "made"}]
+
+
+def test_frozen_anchors_come_along(project: Path, lake: Lake, tmp_path: Path) -> None:
+    one = study(series=ANCHORED)
+    lineage = lineage_of(one, lake)
+    slices = [document(0, DOMAINS[0], slice="anchor_train"), document(10, "held out", slice="atypical")]
+    freeze(lake, lineage, slices)
+    fill(lake, lineage)
+    launch.prepare(one, lake, one.arms, lineage, tmp_path / "launch")
+    found = pq.read_table(tmp_path / "launch" / "anchors.parquet").to_pylist()
+    assert [(row["doc_id"], row["domain"], row["slice"]) for row in found] == [
+        (f"{0:032x}", "plain", "anchor_train"),
+        (f"{10:032x}", "held out", "atypical"),
+    ]
+    arms = pq.read_table(tmp_path / "launch" / "arms.parquet").to_pylist()
+    assert [row["anchored"] for row in arms] == [True, True, False, False]
+
+
+def test_anchors_that_are_not_frozen_stop_anchored_arms_alone(project: Path, lake: Lake, tmp_path: Path) -> None:
+    one = study(series=ANCHORED)
+    fill(lake, lineage_of(one, lake))
+    with pytest.raises(StaleInputError, match="version `v1` is not frozen yet, and an arm holds it"):
+        launch.prepare(one, lake, one.arms, lineage_of(one, lake), tmp_path / "launch")
+    launch.prepare(one, lake, one.select_arms("free@*"), lineage_of(one, lake), tmp_path / "launch")
+
+
+def test_a_budget_below_the_anchors_of_a_domain_is_refused(project: Path, lake: Lake, tmp_path: Path) -> None:
+    """Half of three rows is two: two anchors fit, three do not."""
+    one = study(series=ANCHORED, budget=0.5)
+    lineage = lineage_of(one, lake)
+    # rows 1, 4 and 7 are of the second domain
+    fits = [document(i, DOMAINS[1], slice="anchor_train") for i in (1, 4)]
+    freeze(lake, lineage, fits)
+    fill(lake, lineage)
+    launch.prepare(one, lake, one.arms, lineage, tmp_path / "launch")
+    another = study(series=ANCHORED, budget=0.5, anchors={"version": "v2"})
+    lineage = lineage_of(another, lake)
+    freeze(lake, lineage, [*fits, document(7, DOMAINS[1], slice="anchor_train")])
+    fill(lake, lineage)
+    with pytest.raises(
+        StudyError, match=r"domain `\.\./up` has 3 training anchors, and `budget` 0\.5 .* 2 of 3 real rows"
+    ):
+        launch.prepare(another, lake, another.arms, lineage, tmp_path / "launch")
 
 
 def test_caps_are_checked_against_training_domains(project: Path, lake: Lake, tmp_path: Path) -> None:

@@ -81,7 +81,10 @@ def test_it_learns_and_reports_its_budget(vectors: Vectors) -> None:
     trained = train_arm(_mixture(), vectors, LABELS, TRAINING, seed=1, replicates=2)
     assert trained.replicates == [0, 1]
     assert trained.weights["hidden.weight"].shape == (2, 384, 16)
-    assert trained.budget == {"steps": 30, "examples_seen": 480, "flops": 480 * (4 * 384 * 16 + 6 * 16 * 3)}
+    flops = 480 * (4 * 384 * 16 + 6 * 16 * 3)
+    assert trained.budget == {"steps": 30, "examples_seen": 480, "tokens_seen": 480 * 64, "flops": flops}
+    assert trained.seconds is not None
+    assert trained.seconds > 0
     assert [step for replicate, step, _ in trained.curve if replicate == 0] == [10, 20, 30]
     first, last = trained.curve[0][2], trained.curve[2][2]
     assert first < np.log(3) * 1.2

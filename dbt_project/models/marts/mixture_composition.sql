@@ -16,8 +16,11 @@ select
     pool_available,
     rows_asked,
     rows_displaced,
-    case when composition = 'drop' then 0 else rows_displaced end as rows_synthetic,
-    budget - rows_displaced as rows_real,
-    rows_asked - rows_displaced as shortfall,
+    rows_synthetic,
+    rows_real,
+    rows_repeated,
+    rows_anchor,
+    rows_taken_over,
+    shortfall,
     why
 from {{ ref('int_quotas') }}

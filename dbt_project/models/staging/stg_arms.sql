@@ -10,6 +10,8 @@ select
     composition,
     strictness,
     obey_caps,
+    anchored,
+    rebalance,
     budget,
     replicates,
     seed,

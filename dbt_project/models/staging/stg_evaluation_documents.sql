@@ -12,6 +12,7 @@ frozen as (
         doc_id,
         min(slice) as split
     from {{ launch_file('anchors') }}
+    where slice <> 'anchor_train'
     group by doc_id
 )
 

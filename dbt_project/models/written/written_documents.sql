@@ -6,6 +6,7 @@ select
     arms.composition,
     arms.pool,
     arms.strictness,
+    arms.anchored,
     provenance.is_synthetic
 from {{ written(ref('mixture_documents')) }} as written
 left join {{ ref('stg_arms') }} as arms using (arm)
