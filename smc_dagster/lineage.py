@@ -55,7 +55,7 @@ CODE_VERSIONS = {
     "domain_sensitivity": "1",
     "domain_correlations": "1",
     "benchmark_coverage": "1",
-    "study_report": "3",
+    "study_report": "4",
 }
 
 

@@ -66,7 +66,8 @@ def label_noise(differences: list[Floats], labels: list[NDArray]) -> Noise | Non
         r, n = d.shape
         count = max(count, r)
         means = np.zeros((r, len(sizes)))
-        np.add.at(means, (slice(None), codes), d)
+        for one, row in zip(means, d, strict=True):
+            np.add.at(one, codes, row)
         means /= np.maximum(sizes, 1)
         grand, of_document = means.mean(axis=0), d.mean(axis=0)
         rest = d - means[:, codes] - (of_document - grand[codes])

@@ -65,8 +65,8 @@ def judge(
         critical[leading] = np.quantile(leads, level, axis=1)
     found = np.nan_to_num(p_value, nan=1.0) <= 1 - level
     found &= foretold
-    for i in np.flatnonzero(found):
-        best = comparison.best("knee")[i]
+    for i in np.flatnonzero(found).tolist():
+        best = int(comparison.best("knee")[i])
         knot[i] = comparison.knots[i, best]
         drawn = _drawn(comparison.fitted[i : i + 1, best], shares, noise, replicates, rng, simulations)
         worse, called = knots.at_knot(drawn, shares, replicates, float(knot[i])), lead(drawn) > max(critical[i], 0.0)

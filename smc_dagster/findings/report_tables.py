@@ -237,8 +237,10 @@ def _safe_cell(row: dict[str, Any] | None) -> dict[str, str]:
         return {"kind": "unknown", "text": "–", "note": ""}
     if row["status"] == "measured":
         return {"kind": "safe", "text": f"✓ {share(row['share'])}", "note": row["note"]}
+    if row["status"] == "none_safe" and row["harm_from"] is not None:
+        return {"kind": "unsafe", "text": f"✗ loss from {share(row['harm_from'])}", "note": row["note"]}
     if row["status"] == "none_safe":
-        return {"kind": "unsafe", "text": "✗ none proven", "note": row["note"]}
+        return {"kind": "unproven", "text": "! none proven", "note": row["note"]}
     return {"kind": "unknown", "text": "? too few data", "note": row["note"]}
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from conftest import Site
 from servers import Server, dagster_dev
@@ -61,10 +64,98 @@ def test_the_report_needs_no_network_and_runs_no_script(tiny: Site, browser: Bro
     assert [one for one in asked if not one.startswith(("file://", "data:"))] == []
     assert faults == []
     assert page.locator("table").count() >= 4
-    widths = page.evaluate("[...document.images].map(image => image.naturalWidth)")
+    widths = page.evaluate(
+        "[...document.querySelectorAll('figure .plot')].map(one => one.getBoundingClientRect().width)"
+    )
     assert len(widths) >= 3
-    assert min(widths) > 0
+    assert min(widths) > 300
     assert page.get_by_text("undecided").count() + page.get_by_text("contradicted").count() > 0
-    # nothing runs off the page
-    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
+    # nothing runs off the page, nor off that of a phone
+    for width in (1200, 400):
+        page.set_viewport_size({"width": width, "height": 1000})
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth + 1")
+    page.close()
+
+
+# [text, ground]: colours as painted, of running text, of text in plots, and of the lines of series
+PAINTED = """() => {
+    const colour = (one, what) => getComputedStyle(one)[what];
+    const body = colour(document.body, "backgroundColor");
+    const found = {text: [[colour(document.body, "color"), body]], lines: []};
+    for (const mark of document.querySelectorAll(".mark"))
+        found.text.push([colour(mark, "color"), colour(mark, "backgroundColor")]);
+    for (const figure of document.querySelectorAll("figure")) {
+        const ground = colour(figure.querySelector(".ground"), "backgroundColor");
+        for (const one of figure.querySelectorAll(".plot text")) found.text.push([colour(one, "fill"), ground]);
+        const lines = "path[stroke^='var(--series'], path[stroke='var(--control)']";
+        for (const one of figure.querySelectorAll(lines))
+            found.lines.push([colour(one, "stroke"), ground]);
+    }
+    return found;
+}"""
+# height of what each folded part shows beside its summary; those that hold nothing are left out
+FOLDED = """() => [...document.querySelectorAll("details:not([open])")].filter(
+    one => one.textContent.trim() !== one.querySelector("summary").textContent.trim()).map(
+    one => one.getBoundingClientRect().height - one.querySelector("summary").getBoundingClientRect().height)"""
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance (WCAG 2) of `rgb(...)`, 0-1."""
+    parts = [int(one) / 255 for one in re.findall(r"\d+", colour)[:3]]
+    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrasts(pairs: list[list[str]]) -> list[float]:
+    """Contrast ratios (WCAG 2), 1 to 21."""
+    sides = [sorted((luminance(one), luminance(other))) for one, other in pairs]
+    return [(high + 0.05) / (low + 0.05) for low, high in sides]
+
+
+def test_the_report_reads_on_light_and_dark_screens_and_on_paper(tiny: Site, browser: Browser) -> None:
+    page = browser.new_page(color_scheme="light")
+    page.goto(f"file://{tiny.lake / 'report' / 'index.html'}")
+    grounds = {}
+    for look, media in {"light": "screen", "dark": "screen", "paper": "print"}.items():
+        page.emulate_media(media=media, color_scheme="light" if look == "light" else "dark")
+        painted = page.evaluate(PAINTED)
+        assert len(painted["lines"]) > 10
+        assert min(contrasts(painted["text"])) >= 4.5, look
+        assert min(contrasts(painted["lines"])) >= 3, look
+        grounds[look] = [luminance(ground) for _, ground in painted["lines"]]
+    assert max(grounds["dark"]) < 0.05
+    assert min(grounds["light"] + grounds["paper"]) > 0.9
+    # what is folded on the screen is there on paper
+    assert min(page.evaluate(FOLDED)) > 20
+    page.emulate_media(media="screen")
+    assert max(page.evaluate(FOLDED)) < 20
+    sheets = page.pdf(format="A4")
+    assert sheets[:5] == b"%PDF-"
+    assert 3 <= len(re.findall(rb"/Type\s*/Page\b", sheets)) <= 30
+    page.close()
+
+
+def test_a_download_is_the_table_in_the_lake(tiny: Site, browser: Browser) -> None:
+    page = browser.new_page()
+    page.goto(f"file://{tiny.lake / 'report' / 'index.html'}")
+    with page.expect_download() as waiting:
+        page.locator("#table-headline a[download]").click()
+    assert waiting.value.suggested_filename == "tiny.headline.csv"
+    with open(waiting.value.path(), newline="", encoding="utf-8-sig") as file:
+        header, *rows = csv.reader(file)
+    stored = pq.read_table(tiny.lake / "headline" / "data.parquet")
+    assert header == stored.column_names
+    assert [row[header.index("verdict")] for row in rows] == stored["verdict"].to_pylist()
+    shown = [float(row[header.index("estimate")] or "nan") for row in rows]
+    assert shown == pytest.approx(stored["estimate"].to_numpy(zero_copy_only=False), nan_ok=True)
+    page.close()
+
+
+def test_an_answers_link_leads_to_its_table(tiny: Site, browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 1200, "height": 800})
+    page.goto(f"file://{tiny.lake / 'report' / 'index.html'}")
+    page.locator(".answer a.from", has_text="headline").first.click()
+    box = page.locator("#table-headline").bounding_box()
+    assert box is not None
+    assert -50 < box["y"] < 400
     page.close()

@@ -14,6 +14,7 @@ import pytest
 from findings_world import make_lake, make_study
 
 from smc_dagster.findings import canvas, plot_numbers, plots
+from smc_dagster.findings.domain_answer import domain_answers
 from smc_dagster.findings.downloads import download
 from smc_dagster.findings.draw import draw_findings
 from smc_dagster.findings.report import render
@@ -166,6 +167,27 @@ def test_the_page_says_what_was_found_and_what_was_not(page):
     assert "3 by cap" in page
     assert "0123456789abcdef" in page
     assert re.search(r'class="mark supported"><span aria-hidden="true">✓</span> supported', page)
+
+
+def test_the_answer_by_domain_comes_first(page, world):
+    first = re.search(r"<table.*?</table>", page, re.DOTALL)[0]
+    assert first.startswith('<table id="table-domain_answer"')
+    answers = domain_answers(STUDY, world[1].safe_shares, world[1].evidence.composition)
+    assert first.count('<th scope="row">') == len(answers) == 4
+    assert f'<th scope="row">{FORMULA}</th>' in first
+    assert '<th scope="row">&lt;script&gt;alert(1)&lt;/script&gt;</th>' in first
+    assert first.index("all domains") < first.index("alert(1)")
+    assert "over 3 domains" in page[: page.index(first)]
+    link = next(attrs["href"] for _, attrs in Tags(first).seen if "download" in attrs)
+    header, *rows = opened(link)
+    at = [header.index(name) for name in ("domain", "status")]
+    guarded = {FORMULA: f"'{FORMULA}"}
+    assert [[row[i] for i in at] for row in rows] == [
+        [guarded.get(one["domain"], one["domain"]), one["status"]] for one in answers
+    ]
+    for name in ("share_in_use", "safe_share", "cap", "harm_from"):
+        cells = [row[header.index(name)] for row in rows]
+        assert [float(cell) if cell else None for cell in cells] == [one[name] for one in answers]
 
 
 def test_the_same_findings_give_the_same_page(world, page):
