@@ -88,6 +88,14 @@ def test_less_synthetic_text_is_no_remedy(tmp_path: Path):
     assert caps[-1]["p_holm"] is not None
 
 
+def test_an_arm_is_paired_by_what_it_reached_not_by_what_was_asked(tmp_path: Path):
+    study = make_study(MITIGATED[:2], findings={"bootstrap_draws": 300}, shares=[0, 0.3, 0.6])
+    lake = make_lake(tmp_path, study, lambda *_: (0.0, 0.0), cap=0.3, arms=lambda key: key != "caps@30")
+    evidence = collect(study, lake)
+    rows = build_mitigation_effects(study, evidence, Effects(evidence, study)).to_pylist()
+    assert {(row["share"], row["share_against"], row["realised"]) for row in rows} == {(0.6, 0.3, 0.3)}
+
+
 def test_where_shares_differ_nothing_is_compared(tmp_path: Path):
     rows = built(tmp_path, lambda *_: (0.0, 0.0), [NONE, *MITIGATED[1::3]], cap=0.25, shares=[0, 0.2, 0.3, 0.6])
     refused = [row for row in rows if row["share_against"] is None]
