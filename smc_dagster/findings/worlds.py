@@ -33,4 +33,4 @@ def knee(at: float, slope: float, shares: Floats) -> Floats:
 
 
 def _along(x: Floats) -> Floats:
-    return (x - x[0]) / (x[-1] - x[0])
+    return np.asarray((x - x[0]) / (x[-1] - x[0]))
