@@ -56,7 +56,7 @@ def study(replicates: int = 2) -> Study:
                 {"name": "anchored_drop", "composition": "drop", "caps": False, "anchors": True},
                 {"name": "shared_out", "pool": "plain", "rebalance": True},
                 {"name": "everything", "pool": "worn", "strictness": "weak", "anchors": True, "rebalance": True},
-                {"name": "added_shared_out", "pool": "worn", "composition": "add", "anchors": True, "rebalance": True},
+                {"name": "added_shared_out", "pool": "plain", "composition": "add", "anchors": True, "rebalance": True},
             ],
             "shares": SHARES,
             "replicates": replicates,

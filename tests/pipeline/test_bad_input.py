@@ -57,7 +57,7 @@ def test_a_corpus_that_is_not_there(empty: Site) -> None:
         ({"replicats": 5}, ["replicats", "unknown key", "replicates"]),
         ({"shares": [0, 0.3, 1.4]}, ["shares", "1.4", "0-1"]),
         ({"shares": [0.1, 0.3]}, ["shares", "must hold 0"]),
-        ({"series": [{"name": "one", "pool": "nosuch"}]}, ["nosuch", "pools are"]),
+        ({"series": [{"name": "one", "pool": "nosuch"}]}, ["nosuch", "declare the pool"]),
         ({"corpus": {"source": {"kind": "docstrings", "packages": ["json"], "pakages": 1}}}, ["pakages", "packages"]),
         ({"pools": {"a": {"generator": "nosuch"}}, "series": [{"name": "a", "pool": "a"}]}, ["nosuch", "markov"]),
     ],

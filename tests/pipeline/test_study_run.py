@@ -139,7 +139,7 @@ def test_an_accepted_cap_makes_mixtures_stale_and_the_next_ones_obey(tiny_copy: 
         "caps", "accept", "--cap", f"{domain}=0.1", "--reason", 'for "now", at least', "--yes", **place
     )
     assert [row["accepted"] for row in told["accepted"]] == [0.1]
-    assert {row["built"] for row in tiny_copy.json("arms", **place)} == {"no"}
+    assert {row["mixture"] for row in tiny_copy.json("arms", **place)} == {"stale"}
     assert tiny_copy.json("caps", "recommend", **place)["fresh"] is True
     outcome = tiny_copy.json("study", "run", **place)
     assert outcome["made"]["mixture_documents"] == len(STUDY.arms)
