@@ -35,6 +35,24 @@ def made(result: dg.ExecuteInProcessResult) -> set[str]:
     return {event.step_materialization_data.materialization.asset_key.to_user_string() for event in events}
 
 
+def three_arms(site: Site, *assets: str) -> dg.ExecuteInProcessResult:
+    """Make these assets for the first three arms in one run, failing or not."""
+    with dg.DagsterInstance.from_config(str(site.home)) as instance:
+        return (
+            build_defs("tiny", str(site.lake))
+            .resolve_job_def("arms")
+            .execute_in_process(
+                instance=instance,
+                asset_selection=[dg.AssetKey(asset) for asset in assets],
+                tags={
+                    "dagster/asset_partition_range_start": STUDY.arms[0].key,
+                    "dagster/asset_partition_range_end": STUDY.arms[2].key,
+                },
+                raise_on_error=False,
+            )
+        )
+
+
 def test_a_bad_pool_is_not_embedded(tiny_copy: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def tampered(*words: object) -> Pool:
         pool = make_pool(*words)
@@ -68,20 +86,7 @@ def test_an_arm_that_saw_less_is_not_judged(tiny_copy: Site, monkeypatch: pytest
         return train_arm(mixture, vectors, labels, less if mixture["arm"][0].as_py() == short else training, *rest)
 
     monkeypatch.setattr("smc_dagster.training.arms.train_arm", tampered)
-    with dg.DagsterInstance.from_config(str(tiny_copy.home)) as instance:
-        result = (
-            build_defs("tiny", str(tiny_copy.lake))
-            .resolve_job_def("arms")
-            .execute_in_process(
-                instance=instance,
-                asset_selection=[dg.AssetKey("checkpoints"), dg.AssetKey("predictions")],
-                tags={
-                    "dagster/asset_partition_range_start": STUDY.arms[0].key,
-                    "dagster/asset_partition_range_end": STUDY.arms[2].key,
-                },
-                raise_on_error=False,
-            )
-        )
+    result = three_arms(tiny_copy, "checkpoints", "predictions")
     assert not result.success
     assert made(result) == {"checkpoints"}
     judged = {one.partition: one for one in result.get_asset_check_evaluations() if one.check_name == "fixed_compute"}
@@ -97,20 +102,7 @@ def test_bad_predictions_of_one_arm_are_not_measured(tiny_copy: Site, monkeypatc
         return changed(found, "confidence", [1.5] * found.num_rows) if key == bad else found
 
     monkeypatch.setattr("smc_dagster.defs.evaluation.predict", tampered)
-    with dg.DagsterInstance.from_config(str(tiny_copy.home)) as instance:
-        result = (
-            build_defs("tiny", str(tiny_copy.lake))
-            .resolve_job_def("arms")
-            .execute_in_process(
-                instance=instance,
-                asset_selection=[dg.AssetKey("predictions"), dg.AssetKey("arm_metrics")],
-                tags={
-                    "dagster/asset_partition_range_start": STUDY.arms[0].key,
-                    "dagster/asset_partition_range_end": STUDY.arms[2].key,
-                },
-                raise_on_error=False,
-            )
-        )
+    result = three_arms(tiny_copy, "predictions", "arm_metrics")
     assert not result.success
     assert made(result) == {"predictions"}
     judged = [one for one in result.get_asset_check_evaluations() if one.check_name == "probabilities_in_range"]
