@@ -11,19 +11,19 @@ No bucket is capped. One of up to 12 texts is compared all with all. A larger on
 (star edges, n comparisons); those that joined it are settled, and the first of the others is the next centre, which
 is compared with every member of the bucket outside its cluster. A template of n texts so costs n comparisons, not n
 squared. Where a centre settles next to none - a template whose slots differ too much for most pairs - all that are
-left are compared with the whole bucket at once, by how they differ from what most of it shares (`Comparison.close`).
+left are compared with the whole bucket at once, by how they differ from what most of it shares (crowds.py).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from smc_dagster.corpora.crowds import Crowd, close_pairs
 from smc_dagster.corpora.shingles import (
     HASHES,
     Comparison,
@@ -218,23 +218,25 @@ def _compare_rest(
         rounds: by round: the bucket of each entry, ordered and numbered anew each round, its member, and whether no
             centre has settled it.
     """
+    none = np.zeros(0, np.int64)
+    buckets, members, unsettled = [none], [none], [none.astype(bool)]
+    for bucket, member, live in rounds:
+        # the same texts meet in several bands: their buckets are taken as one
+        first = np.flatnonzero(np.diff(bucket, prepend=-1))
+        buckets.append(component[member[first]][np.cumsum(np.diff(bucket, prepend=-1) != 0) - 1])
+        members.append(member)
+        unsettled.append(live)
+    crowd = Crowd.of(np.concatenate(buckets), np.concatenate(members), np.concatenate(unsettled))
     left, right = [], []
-    gathered: dict[int, list[tuple[Ints, npt.NDArray[np.bool_]]]] = {}
-    for buckets, members, unsettled in rounds:
-        edges = np.append(np.flatnonzero(np.diff(buckets, prepend=-1)), len(buckets))
-        for start, end in pairwise(edges):
-            # the same texts meet in several bands: their buckets are taken as one
-            part = members[start:end], unsettled[start:end]
-            gathered.setdefault(int(component[members[start]]), []).append(part)
-    for parts in gathered.values():
-        everyone = np.unique(np.concatenate([one for one, _ in parts]))
-        rest = np.unique(np.concatenate([one[unsettled] for one, unsettled in parts]))
-        a, b = within.close(rest, everyone, jaccard)
-        left.append(a)
-        right.append(b)
+    for part in crowd.parts(within.sizes(crowd.member)):
+        a, b = close_pairs(part, *within.sets_of(part.member), jaccard)
+        left.append(part.member[a])
+        right.append(part.member[b])
     if not left:
         return component
-    return _connect(component, np.concatenate(left), np.concatenate(right))
+    ends = np.concatenate(left), np.concatenate(right)
+    apart = component[ends[0]] != component[ends[1]]
+    return _join(within, jaccard, component, *_distinct(np.minimum(*ends)[apart], np.maximum(*ends)[apart]))
 
 
 def _join(within: Comparison, jaccard: float, component: Ints, left: Ints, right: Ints) -> Ints:

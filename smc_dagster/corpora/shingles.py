@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from smc_dagster.corpora.text import content_of, normalised
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 Kind = Literal["chars", "words"]
 Hashes = npt.NDArray[np.uint64]
@@ -36,7 +39,6 @@ REACH_WORDS = 2 * SHORT_WORDS
 SIZE: dict[Kind, int] = {"chars": 4, "words": 2}
 HASHES = 60
 _BLOCK = 1 << 16
-_PRODUCTS = 20_000_000
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _ASCII, _BLANK = 128, 32
 _LETTERS_AND_DIGITS = np.array([one if one < _ASCII and chr(one).isalnum() else _BLANK for one in range(256)], np.uint8)
@@ -141,59 +143,13 @@ class Comparison:
             out[part] = np.divide(both, either, out=np.zeros(len(part)), where=either > 0)
         return out
 
-    def close(self, some: Ints, everyone: Ints, jaccard: float) -> tuple[Ints, Ints]:
-        """Pairs of a Jaccard of at least `jaccard` that connect all that `some` has of them with `everyone`.
+    def sizes(self, members: Ints) -> Ints:
+        """Number of shingles of these forms."""
+        return self._size[np.searchsorted(self._members, members)]
 
-        The forms are alike, as those of a bucket are: C is the set of shingles that more than half of them have, and
-        D(A) what A and C do not share. With m(A) of C missing in A,
-
-            |A and B| = |C| - m(A) - m(B) + |D(A) and D(B)|,
-
-        and a sparse product gives the last term for the pairs that have any of it, which are few. A pair without has
-        |A and B| / |A or B| = (|C| - m(A) - m(B)) / (|C| + e(A) + e(B)), e(A) = |A| - |C| + m(A): it falls with m and
-        e, so the form of the least m + jaccard e is close to all that have such a pair, and stands for them.
-
-        Args:
-            some: ascending forms, part of `everyone`.
-            everyone: ascending forms, members of this comparison.
-
-        Returns:
-            Both ends of each pair. A pair that is left out joins nothing that those returned do not join.
-        """
-        from scipy.sparse import csr_matrix, hstack
-
-        sets = self._sets[np.searchsorted(self._members, everyone)]
-        columns, column = np.unique(sets.indices, return_inverse=True)
-        core = np.bincount(column, minlength=len(columns)) * 2 > len(everyone)
-        ones = np.ones(len(column), bool)
-        whole = csr_matrix((ones, column, sets.indptr), shape=(len(everyone), len(columns)))
-        absent = csr_matrix(~whole[:, core].toarray())
-        apart = csr_matrix(hstack([whole[:, ~core], absent]), dtype=np.int32)
-        missing, size = np.diff(absent.indptr).astype(np.int64), np.diff(sets.indptr).astype(np.int64)
-        common = int(core.sum())
-        extra = size - common + missing
-        away = missing + jaccard * extra
-        left, right = [], []
-        # two long forms are not judged on characters, so the nearest of the short ones stands for all beside it
-        for first in {int(np.argmin(away)), int(np.argmin(np.where(self._shingled.short[everyone], away, np.inf)))}:
-            alike = (common - missing - missing[first]) / (common + extra + extra[first]) >= jaccard
-            alike[first] = False
-            left.append(np.full(int(alike.sum()), first))
-            right.append(np.flatnonzero(alike))
-        mine = np.searchsorted(everyone, some)
-        # products a row, so that a block's result is bounded
-        work = np.cumsum(apart[mine] @ apart.sum(axis=0).A1.astype(np.int64))
-        across = apart.T.tocsr()
-        for part in np.split(mine, np.flatnonzero(np.diff(work // _PRODUCTS)) + 1):
-            shared = (apart[part] @ across).tocoo()
-            a, b = part[shared.row], shared.col.astype(np.int64)
-            both = common - missing[a] - missing[b] + shared.data
-            found = (both / (size[a] + size[b] - both) >= jaccard) & (a != b)
-            left.append(a[found])
-            right.append(b[found])
-        a, b = everyone[np.concatenate(left)], everyone[np.concatenate(right)]
-        judged = self._shingled.judged_by(self._kind, a, b)
-        return a[judged], b[judged]
+    def sets_of(self, members: Ints) -> tuple[csr_matrix, npt.NDArray[np.bool_]]:
+        """[n, 2^48] sparse sets of these forms, hashes ascending in a row, and whether each form is short."""
+        return self._sets[np.searchsorted(self._members, members)], self._shingled.short[members]
 
 
 def signatures(forms: pa.Array, kind: Kind) -> npt.NDArray[np.uint32]:

@@ -11,7 +11,8 @@ import pytest
 from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import connected_components
 
-from smc_dagster.corpora import near_duplicates
+from smc_dagster.corpora import crowds, near_duplicates
+from smc_dagster.corpora.crowds import Crowd, close_pairs
 from smc_dagster.corpora.near_duplicates import clusters, rows_per_band, similar
 from smc_dagster.corpora.shingles import (
     REACH_WORDS,
@@ -188,7 +189,11 @@ def test_what_a_large_bucket_holds_is_compared_in_full(words: int, threshold: fl
     shingled = Shingled(word_forms(texts))
     kind: Kind = "words" if words >= SHORT_WORDS else "chars"
     everyone = shingled.members(kind)
-    a, b = Comparison(shingled, kind, everyone).close(everyone[::2], everyone, threshold)
+    within = Comparison(shingled, kind, everyone)
+    crowd = Crowd(np.zeros(len(everyone), np.int64), everyone, np.arange(len(everyone)) % 2 == 0)
+    a, b = (everyone[ends] for ends in close_pairs(crowd, *within.sets_of(everyone), threshold))
+    verified = within.jaccard(a, b) >= threshold
+    a, b = a[verified], b[verified]
     true = true_pairs(texts, threshold)
     assert {(min(pair), max(pair)) for pair in zip(a, b, strict=True)} <= set(true)
     ends = np.array(true)
@@ -203,6 +208,46 @@ def test_what_a_large_bucket_holds_is_compared_in_full(words: int, threshold: fl
     assert 1 < len(np.unique(component)) < len(texts)
     assert (component[asked[:, 0]] == component[asked[:, 1]]).all()
     assert len(np.unique(component)) >= len(np.unique(joined(ends[:, 0], ends[:, 1])))
+
+
+def test_a_crowd_that_shares_a_bucket_by_accident_is_not_compared_all_with_all() -> None:
+    # 3000 texts of nothing in common but frequent words, and an edited copy of some
+    source = random.Random(3)
+    words = [word for _, _, text in docstrings() for word in text.lower().split() if word.isalpha()]
+    texts = [" ".join(["the", *source.choices(words, k=16)]) for _ in range(3000)]
+    texts += [text.rsplit(" ", 1)[0] + " again" for text in texts[:100]]
+    shingled = Shingled(word_forms(pa.array(texts)))
+    member = np.arange(len(texts))
+    within = Comparison(shingled, "chars", member)
+    crowd = Crowd(np.zeros(len(texts), np.int64), member, np.ones(len(texts), bool))
+    a, b = close_pairs(crowd, *within.sets_of(member), 0.8)
+    assert len(a) < 20 * len(texts)
+    verified = within.jaccard(a, b) >= 0.8
+    found = set(zip(a[verified].tolist(), b[verified].tolist(), strict=True))
+    planted = within.jaccard(np.arange(100), np.arange(3000, 3100)) >= 0.8
+    assert planted.sum() > 50
+    assert {(row, row + 3000) for row in np.flatnonzero(planted).tolist()} <= found
+
+
+def test_crowds_do_not_mix(monkeypatch: pytest.MonkeyPatch) -> None:
+    # two buckets that share members give what each gives alone, together or part by part
+    texts = corpus()[1].slice(0, 300)
+    within = Comparison(Shingled(word_forms(texts)), "chars", Shingled(word_forms(texts)).members("chars"))
+    members = Shingled(word_forms(texts)).members("chars")
+    halves = [members[: len(members) * 2 // 3], members[len(members) // 3 :]]
+
+    def pairs(crowd: Crowd) -> set[tuple[int, int]]:
+        a, b = close_pairs(crowd, *within.sets_of(crowd.member), 0.5)
+        return set(zip(crowd.member[a].tolist(), crowd.member[b].tolist(), strict=True))
+
+    bucket = np.repeat([4, 9], [len(half) for half in halves])
+    both = Crowd.of(bucket, np.concatenate(halves), np.ones(len(bucket), bool))
+    alone = [Crowd(np.zeros(len(half), np.int64), half, np.ones(len(half), bool)) for half in halves]
+    assert pairs(both) == pairs(alone[0]) | pairs(alone[1])
+    monkeypatch.setattr(crowds, "_SHINGLES", 1)
+    assert [part.member.tolist() for part in both.parts(within.sizes(both.member))] == [
+        half.tolist() for half in halves
+    ]
 
 
 def test_ten_templates_come_out_whole() -> None:
