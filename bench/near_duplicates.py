@@ -43,7 +43,7 @@ def peer(rows: int, words: int) -> dict[str, float]:
     """Seconds that datasketch takes to signatures and candidates of the same texts, unverified."""
     from datasketch import MinHash, MinHashLSH
 
-    from smc_dagster.corpora.near_duplicates import rows_per_band
+    from smc_dagster.corpora.bands import rows_per_band
     from smc_dagster.corpora.shingles import HASHES, SHORT_WORDS
 
     _, texts = documents(max(rows, RATE_ROWS[words]), words)

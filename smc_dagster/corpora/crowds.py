@@ -103,8 +103,8 @@ def close_pairs(crowd: Crowd, sets: csr_matrix, short: Bools, jaccard: float) ->
     _, row_group = np.unique(crowd.bucket, return_inverse=True)
     differing = _differences(row_group, sets)
     share = jaccard / (1 + jaccard)
-    weight: Floats = (1 - share) * differing.missing + share * differing.extra
-    spare: Floats = (1 - 2 * share) * differing.common[row_group]
+    weight = np.asarray((1 - share) * differing.missing + share * differing.extra, np.float64)
+    spare = np.asarray((1 - 2 * share) * differing.common[row_group], np.float64)
     found = [
         _stand_ins(row_group, weight, spare, np.ones_like(short)),
         _stand_ins(row_group, weight, spare, short),

@@ -1,11 +1,10 @@
 """Clusters of near-duplicate texts, and near-duplicate pairs across two sets.
 
-What belongs here: candidate pairs from MinHash bands, and what is made of the verified ones. What does not: the shingle
-recipe and its Jaccard (shingles.py), and what is done about duplicates (real.py, screening/).
+What belongs here: which of the proposed pairs are verified, and what is made of these. What does not: what proposes
+them (bands.py), the shingle recipe and its Jaccard (shingles.py), and what is done about duplicates (real.py,
+screening/).
 
-Signatures only propose; a pair counts when the *true* Jaccard of its shingle sets reaches the threshold. 60 hashes
-are cut into the widest bands that still propose a pair right at the threshold with probability >= .99: 12 bands of 5
-at .8 (1 - (1 - .8^5)^12 = .9915).
+Signatures only propose (bands.py); a pair counts when the *true* Jaccard of its shingle sets reaches the threshold.
 
 No bucket is capped. One of up to 12 texts is compared all with all. A larger one is compared with its first member
 (star edges, n comparisons); those that joined it are settled, and the first of the others is the next centre, which
@@ -23,26 +22,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from smc_dagster.corpora.bands import Bands
 from smc_dagster.corpora.crowds import Crowd, close_pairs
-from smc_dagster.corpora.shingles import (
-    HASHES,
-    Comparison,
-    Hashes,
-    Ints,
-    Kind,
-    Shingled,
-    ascending,
-    mix,
-    signatures,
-    word_forms,
-)
+from smc_dagster.corpora.shingles import Comparison, Ints, Kind, Shingled, ascending, word_forms
 
 KINDS: tuple[Kind, ...] = ("chars", "words")
 _SMALL = 12
 # a bucket goes on with star edges while each centre settles so much of what is left
 _PROGRESS = 0.05
 _PAIRS = 2_000_000
-_BLOCK = 1 << 17
 
 
 def clusters(ids: pa.Array | pa.ChunkedArray, texts: pa.Array | pa.ChunkedArray, jaccard: float) -> pa.Array:
@@ -102,57 +90,19 @@ def similar(
     return table.sort_by([("a", "ascending"), ("jaccard", "descending"), ("b", "ascending")])
 
 
-def rows_per_band(jaccard: float) -> int:
-    """Hashes a band: the most that divide 60 and propose a pair at the threshold with probability >= .99.
-
-    A pair of Jaccard j shares a band of r hashes with probability j^r, and one of 60/r bands with 1 - (1 - j^r)^(60/r).
-    """
-    fitting = [r for r in (6, 5, 4, 3, 2, 1) if 1 - (1 - jaccard**r) ** (HASHES // r) >= 0.99]
-    return fitting[0] if fitting else 1
-
-
 @dataclass(frozen=True)
-class _Buckets:
-    """Entries of buckets of two members or more, ordered by bucket, then member."""
+class Judge:
+    """What settles whether a proposed pair is one: its signatures rule it out, or its true Jaccard decides."""
 
-    bucket: Ints
-    member: Ints
+    within: Comparison
+    bands: Bands
+    jaccard: float
 
-
-def _buckets(shingled: Shingled, kind: Kind, jaccard: float) -> _Buckets:
-    members = shingled.members(kind)
-    bands = _band_keys(shingled.forms.take(pa.array(members)), kind, rows_per_band(jaccard))
-    # the place in the low bits, so that sorting plain integers orders entries: what the key loses can at most propose
-    # a pair too many
-    low = np.uint64(max(1, len(members).bit_length()))
-    mask = (np.uint64(1) << low) - np.uint64(1)
-    buckets, entries, before = [], [], 0
-    for keys in bands:
-        packed = np.sort((keys & ~mask) | np.arange(len(members), dtype=np.uint64))
-        same = (packed[1:] ^ packed[:-1]) <= mask
-        shared = np.zeros(len(packed), bool)
-        shared[1:] |= same
-        shared[:-1] |= same
-        begins = np.concatenate([np.ones(min(1, len(packed)), bool), ~same])[shared]
-        number = np.cumsum(begins) - 1 + before
-        before += int(begins.sum())
-        buckets.append(number)
-        entries.append(members[(packed[shared] & mask).astype(np.int64)])
-    return _Buckets(np.concatenate(buckets), np.concatenate(entries))
-
-
-def _band_keys(forms: pa.Array, kind: Kind, rows: int) -> Hashes:
-    """One key a band and form, [bands, n]; block by block, as the signatures of all take five times the memory."""
-    bands = HASHES // rows
-    keys = np.empty((bands, len(forms)), np.uint64)
-    for start in range(0, len(forms), _BLOCK):
-        signed = signatures(forms.slice(start, _BLOCK), kind)
-        for band in range(bands):
-            key = mix(np.full(len(signed), band, np.uint64))
-            for place in range(band * rows, (band + 1) * rows):
-                key = mix(key ^ signed[:, place].astype(np.uint64))
-            keys[band, start : start + len(signed)] = key
-    return keys
+    def close(self, left: Ints, right: Ints) -> npt.NDArray[np.bool_]:
+        """Whether the Jaccard of each pair of forms is at least the threshold."""
+        verified = self.bands.likely(left, right)
+        verified[verified] = self.within.jaccard(left[verified], right[verified]) >= self.jaccard
+        return verified
 
 
 def _components(shingled: Shingled, jaccard: float) -> Ints:
@@ -160,13 +110,13 @@ def _components(shingled: Shingled, jaccard: float) -> Ints:
     count = len(shingled.forms)
     component = np.arange(count)
     for kind in KINDS:
-        buckets = _buckets(shingled, kind, jaccard)
-        if not len(buckets.bucket):
+        bands = Bands(shingled, kind, jaccard)
+        if not len(bands.bucket):
             continue
-        few = np.bincount(buckets.bucket)[buckets.bucket] <= _SMALL
-        within = Comparison(shingled, kind, buckets.member)
-        component = _join(within, jaccard, component, *_all_pairs(buckets.bucket[few], buckets.member[few]))
-        component = _settle(within, jaccard, component, buckets.bucket[~few], buckets.member[~few])
+        few = np.bincount(bands.bucket)[bands.bucket] <= _SMALL
+        judge = Judge(Comparison(shingled, kind), bands, jaccard)
+        component = _join(judge, component, *_all_pairs(bands.bucket[few], bands.member[few]))
+        component = _settle(judge, component, bands.bucket[~few], bands.member[~few])
     return component
 
 
@@ -180,7 +130,7 @@ def _all_pairs(bucket: Ints, member: Ints) -> tuple[Ints, Ints]:
     return _distinct(np.concatenate(left), np.concatenate(right))
 
 
-def _settle(within: Comparison, jaccard: float, component: Ints, bucket: Ints, member: Ints) -> Ints:
+def _settle(judge: Judge, component: Ints, bucket: Ints, member: Ints) -> Ints:
     """Join the members of large buckets: by star edges while these settle many, then what is left with all at once.
 
     A centre is settled by its round, so the rounds end.
@@ -198,7 +148,7 @@ def _settle(within: Comparison, jaccard: float, component: Ints, bucket: Ints, m
         mine = centre[bucket]
         apart = component[mine] != component[member]
         pairs = _distinct(np.minimum(mine, member)[apart], np.maximum(mine, member)[apart])
-        component = _join(within, jaccard, component, *pairs)
+        component = _join(judge, component, *pairs)
         live &= component[mine] != component[member]
         after = np.bincount(bucket[live], minlength=len(before))
         slow = ((before - after) < _PROGRESS * before) & (after > 0)
@@ -206,12 +156,10 @@ def _settle(within: Comparison, jaccard: float, component: Ints, bucket: Ints, m
         rounds.append((bucket[left], member[left], live[left]))
         stays = ((after > 0) & ~slow)[bucket]
         bucket, member, live = bucket[stays], member[stays], live[stays]
-    return _compare_rest(within, jaccard, component, rounds)
+    return _compare_rest(judge, component, rounds)
 
 
-def _compare_rest(
-    within: Comparison, jaccard: float, component: Ints, rounds: list[tuple[Ints, Ints, npt.NDArray[np.bool_]]]
-) -> Ints:
+def _compare_rest(judge: Judge, component: Ints, rounds: list[tuple[Ints, Ints, npt.NDArray[np.bool_]]]) -> Ints:
     """Join the live members of buckets with all members of the same bucket.
 
     Args:
@@ -228,19 +176,19 @@ def _compare_rest(
         unsettled.append(live)
     crowd = Crowd.of(np.concatenate(buckets), np.concatenate(members), np.concatenate(unsettled))
     left, right = [], []
-    for part in crowd.parts(within.sizes(crowd.member)):
-        a, b = close_pairs(part, *within.sets_of(part.member), jaccard)
+    for part in crowd.parts(judge.within.sizes(crowd.member)):
+        a, b = close_pairs(part, *judge.within.sets_of(part.member), judge.jaccard)
         left.append(part.member[a])
         right.append(part.member[b])
     if not left:
         return component
     ends = np.concatenate(left), np.concatenate(right)
     apart = component[ends[0]] != component[ends[1]]
-    return _join(within, jaccard, component, *_distinct(np.minimum(*ends)[apart], np.maximum(*ends)[apart]))
+    return _join(judge, component, *_distinct(np.minimum(*ends)[apart], np.maximum(*ends)[apart]))
 
 
-def _join(within: Comparison, jaccard: float, component: Ints, left: Ints, right: Ints) -> Ints:
-    verified = within.jaccard(left, right) >= jaccard
+def _join(judge: Judge, component: Ints, left: Ints, right: Ints) -> Ints:
+    verified = judge.close(left, right)
     return _connect(component, left[verified], right[verified])
 
 
@@ -268,22 +216,24 @@ def _across(
     left, right, value = [shared], [shared], [np.ones(len(shared))]
     in_a, in_b = np.isin(np.arange(len(shingled.forms)), side_a), np.isin(np.arange(len(shingled.forms)), side_b)
     for kind in KINDS:
-        buckets = _buckets(shingled, kind, jaccard)
-        if not len(buckets.bucket):
+        bands = Bands(shingled, kind, jaccard)
+        if not len(bands.bucket):
             continue
-        of_a, of_b = np.flatnonzero(in_a[buckets.member]), np.flatnonzero(in_b[buckets.member])
-        shared_keys = np.intersect1d(buckets.bucket[of_a], buckets.bucket[of_b])
-        of_a, of_b = (rows[np.isin(buckets.bucket[rows], shared_keys)] for rows in (of_a, of_b))
-        within = Comparison(shingled, kind, buckets.member[np.union1d(of_a, of_b)])
-        low = np.searchsorted(buckets.bucket[of_b], buckets.bucket[of_a], "left")
-        number = np.searchsorted(buckets.bucket[of_b], buckets.bucket[of_a], "right") - low
+        of_a, of_b = np.flatnonzero(in_a[bands.member]), np.flatnonzero(in_b[bands.member])
+        shared_keys = np.intersect1d(bands.bucket[of_a], bands.bucket[of_b])
+        of_a, of_b = (rows[np.isin(bands.bucket[rows], shared_keys)] for rows in (of_a, of_b))
+        within = Comparison(shingled, kind)
+        low = np.searchsorted(bands.bucket[of_b], bands.bucket[of_a], "left")
+        number = np.searchsorted(bands.bucket[of_b], bands.bucket[of_a], "right") - low
         cuts = np.flatnonzero(np.diff(np.cumsum(number) // _PAIRS)) + 1
         for part in np.split(np.arange(len(of_a)), cuts):
             times = number[part]
             offset = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
-            a = np.repeat(buckets.member[of_a[part]], times)
-            b = buckets.member[of_b[np.repeat(low[part], times) + offset]]
+            a = np.repeat(bands.member[of_a[part]], times)
+            b = bands.member[of_b[np.repeat(low[part], times) + offset]]
             a, b = _distinct(a[a != b], b[a != b])
+            likely = bands.likely(a, b)
+            a, b = a[likely], b[likely]
             found = within.jaccard(a, b)
             keep = found >= jaccard
             left.append(a[keep])

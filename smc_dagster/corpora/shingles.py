@@ -111,25 +111,15 @@ class Shingled:
 
 
 class Comparison:
-    """True Jaccard on one recipe, among some forms whose shingle sets are made once.
+    """True Jaccard of forms on one recipe.
 
     Args:
         shingled: the forms.
         kind: the recipe.
-        members: indices of the forms to be compared.
     """
 
-    def __init__(self, shingled: Shingled, kind: Kind, members: Ints) -> None:
-        from scipy.sparse import csr_matrix
-
-        self._shingled, self._kind, self._members = shingled, kind, np.unique(members)
-        runs = sets(shingled.forms.take(pa.array(self._members)), kind)
-        self._size = np.diff(runs.starts)
-        self._sets = csr_matrix(
-            (np.ones(len(runs.hashes), np.int8), runs.hashes.astype(np.int64), runs.starts),
-            shape=(len(self._members), 1 << 48),
-        )
-        self._sets.has_sorted_indices = self._sets.has_canonical_format = True
+    def __init__(self, shingled: Shingled, kind: Kind) -> None:
+        self._shingled, self._kind = shingled, kind
 
     def jaccard(self, left: Ints, right: Ints) -> npt.NDArray[np.float64]:
         """Jaccard of each pair of forms, 0-1; 0 where the other recipe judges the pair."""
@@ -137,19 +127,32 @@ class Comparison:
         mine = np.flatnonzero(self._shingled.judged_by(self._kind, left, right))
         for start in range(0, len(mine), _BLOCK):
             part = mine[start : start + _BLOCK]
-            a, b = np.searchsorted(self._members, left[part]), np.searchsorted(self._members, right[part])
-            both = np.diff(self._sets[a].multiply(self._sets[b]).indptr)
-            either = self._size[a] + self._size[b] - both
+            members, ends = np.unique(np.stack([left[part], right[part]]), return_inverse=True)
+            of_members, _ = self.sets_of(members)
+            size = np.diff(of_members.indptr)
+            both = np.diff(of_members[ends[0]].multiply(of_members[ends[1]]).indptr)
+            either = size[ends[0]] + size[ends[1]] - both
             out[part] = np.divide(both, either, out=np.zeros(len(part)), where=either > 0)
         return out
 
     def sizes(self, members: Ints) -> Ints:
-        """Number of shingles of these forms."""
-        return self._size[np.searchsorted(self._members, members)]
+        """The most shingles that each of these forms can have."""
+        if self._kind == "words":
+            return np.asarray(self._shingled.words[members])
+        lengths = pc.utf8_length(self._shingled.forms.take(pa.array(members)))
+        return np.asarray(lengths.to_numpy(zero_copy_only=False), np.int64)
 
     def sets_of(self, members: Ints) -> tuple[csr_matrix, npt.NDArray[np.bool_]]:
         """[n, 2^48] sparse sets of these forms, hashes ascending in a row, and whether each form is short."""
-        return self._sets[np.searchsorted(self._members, members)], self._shingled.short[members]
+        from scipy.sparse import csr_matrix
+
+        runs = sets(self._shingled.forms.take(pa.array(members)), self._kind)
+        made = csr_matrix(
+            (np.ones(len(runs.hashes), np.int8), runs.hashes.astype(np.int64), runs.starts),
+            shape=(len(members), 1 << 48),
+        )
+        made.has_sorted_indices = made.has_canonical_format = True
+        return made, self._shingled.short[members]
 
 
 def signatures(forms: pa.Array, kind: Kind) -> npt.NDArray[np.uint32]:

@@ -10,10 +10,12 @@ import pyarrow as pa
 import pytest
 from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import connected_components
+from scipy.stats import binom
 
-from smc_dagster.corpora import crowds, near_duplicates
+from smc_dagster.corpora import bands, crowds, near_duplicates
+from smc_dagster.corpora.bands import Bands, fewest_agreeing, rows_per_band
 from smc_dagster.corpora.crowds import Crowd, close_pairs
-from smc_dagster.corpora.near_duplicates import clusters, rows_per_band, similar
+from smc_dagster.corpora.near_duplicates import Judge, clusters, similar
 from smc_dagster.corpora.shingles import (
     REACH_WORDS,
     SHORT_WORDS,
@@ -137,16 +139,20 @@ def test_a_template_comes_out_whole_at_linear_cost(monkeypatch: pytest.MonkeyPat
     texts = pa.array([pattern.format(word) for word in words])
     ids = pa.array([f"{number:05d}" for number in range(len(words))])
     compared = 0
-    jaccard = near_duplicates.Comparison.jaccard
+    jaccard = Comparison.jaccard
 
-    def counting(self: near_duplicates.Comparison, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    def counting(self: Comparison, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         nonlocal compared
         compared += len(left)
         return jaccard(self, left, right)
 
-    monkeypatch.setattr(near_duplicates.Comparison, "jaccard", counting)
+    monkeypatch.setattr(Comparison, "jaccard", counting)
     assert set(clusters(ids, texts, 0.8).to_pylist()) == {"00000"}
     assert compared < 60 * len(words)
+
+
+def judge(shingled: Shingled) -> Judge:
+    return Judge(Comparison(shingled, "chars"), Bands(shingled, "chars", 0.8), 0.8)
 
 
 def test_a_large_bucket_of_several_clusters_is_not_lost_behind_its_centre() -> None:
@@ -155,8 +161,7 @@ def test_a_large_bucket_of_several_clusters_is_not_lost_behind_its_centre() -> N
     texts += [f"close the transport and wait until every stream is flushed {i % 10}" for i in range(30)]
     shingled = Shingled(word_forms(pa.array(texts)))
     member = np.arange(len(texts))
-    within = near_duplicates.Comparison(shingled, "chars", member)
-    component = near_duplicates._settle(within, 0.8, member.copy(), np.zeros(len(texts), np.int64), member)
+    component = near_duplicates._settle(judge(shingled), member.copy(), np.zeros(len(texts), np.int64), member)
     assert len(set(component[1:31])) == 1
     assert len(set(component[31:])) == 1
     assert len(set(component.tolist())) == 3
@@ -168,8 +173,9 @@ def test_a_large_bucket_of_many_clusters_is_finished() -> None:
     patterns = [f"{word} the {word[::-1]} of {word * 2} once {word} is {word[::-1]}" for word in subjects]
     texts = [f"{pattern} {tail}" for tail in ("a", "b", "c", "d", "e") for pattern in patterns]
     member = np.arange(len(texts))
-    within = near_duplicates.Comparison(Shingled(word_forms(pa.array(texts))), "chars", member)
-    component = near_duplicates._settle(within, 0.8, member.copy(), np.zeros(len(texts), np.int64), member)
+    component = near_duplicates._settle(
+        judge(Shingled(word_forms(pa.array(texts)))), member.copy(), np.zeros(len(texts), np.int64), member
+    )
     assert component.tolist() == [row % len(patterns) for row in range(len(texts))]
 
 
@@ -189,7 +195,7 @@ def test_what_a_large_bucket_holds_is_compared_in_full(words: int, threshold: fl
     shingled = Shingled(word_forms(texts))
     kind: Kind = "words" if words >= SHORT_WORDS else "chars"
     everyone = shingled.members(kind)
-    within = Comparison(shingled, kind, everyone)
+    within = Comparison(shingled, kind)
     crowd = Crowd(np.zeros(len(everyone), np.int64), everyone, np.arange(len(everyone)) % 2 == 0)
     a, b = (everyone[ends] for ends in close_pairs(crowd, *within.sets_of(everyone), threshold))
     verified = within.jaccard(a, b) >= threshold
@@ -218,7 +224,7 @@ def test_a_crowd_that_shares_a_bucket_by_accident_is_not_compared_all_with_all()
     texts += [text.rsplit(" ", 1)[0] + " again" for text in texts[:100]]
     shingled = Shingled(word_forms(pa.array(texts)))
     member = np.arange(len(texts))
-    within = Comparison(shingled, "chars", member)
+    within = Comparison(shingled, "chars")
     crowd = Crowd(np.zeros(len(texts), np.int64), member, np.ones(len(texts), bool))
     a, b = close_pairs(crowd, *within.sets_of(member), 0.8)
     assert len(a) < 20 * len(texts)
@@ -232,8 +238,8 @@ def test_a_crowd_that_shares_a_bucket_by_accident_is_not_compared_all_with_all()
 def test_crowds_do_not_mix(monkeypatch: pytest.MonkeyPatch) -> None:
     # two buckets that share members give what each gives alone, together or part by part
     texts = corpus()[1].slice(0, 300)
-    within = Comparison(Shingled(word_forms(texts)), "chars", Shingled(word_forms(texts)).members("chars"))
-    members = Shingled(word_forms(texts)).members("chars")
+    shingled = Shingled(word_forms(texts))
+    within, members = Comparison(shingled, "chars"), shingled.members("chars")
     halves = [members[: len(members) * 2 // 3], members[len(members) // 3 :]]
 
     def pairs(crowd: Crowd) -> set[tuple[int, int]]:
@@ -261,7 +267,7 @@ def test_ten_templates_come_out_whole() -> None:
 
 
 def test_equal_texts_join_without_a_signature(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(near_duplicates, "signatures", lambda forms, kind: np.zeros((0, 60), np.uint32))
+    monkeypatch.setattr(bands, "signatures", lambda forms, kind: np.zeros((0, 60), np.uint32))
     monkeypatch.setattr(Shingled, "members", lambda self, kind: np.zeros(0, np.int64))
     texts = pa.array(["Close the  transport.", "close the transport", "Open the transport."])
     assert clusters(pa.array(["b", "a", "c"]), texts, 0.8).to_pylist() == ["a", "a", "c"]
@@ -337,3 +343,23 @@ def test_no_rows() -> None:
     assert clusters(none, none, 0.8).to_pylist() == []
     assert similar(none, none, pa.array(["b"]), pa.array(["Close it now."]), 0.8).num_rows == 0
     assert similar(none, none, none, none, 0.8).num_rows == 0
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.8, 0.95, 1.0])
+def test_a_signature_rules_out_a_millionth_of_what_is_at_the_threshold(threshold: float) -> None:
+    fewest = fewest_agreeing(threshold)
+    assert binom.cdf(fewest - 1, 60, threshold) <= 1e-6
+    assert fewest == 60 or binom.cdf(fewest, 60, threshold) > 1e-6
+
+
+def test_signatures_rule_out_unlike_texts_and_no_near_duplicate() -> None:
+    texts = corpus()[1]
+    shingled = Shingled(word_forms(texts))
+    proposed = Bands(shingled, "chars", 0.8)
+    pairs = np.array(brute_force(0.8))
+    pairs = pairs[shingled.judged_by("chars", pairs[:, 0], pairs[:, 1])]
+    assert len(pairs) > 50
+    assert proposed.likely(pairs[:, 0], pairs[:, 1]).all()
+    some = shingled.members("chars")
+    far = proposed.likely(some[:-1], some[1:])
+    assert far.mean() < 0.01

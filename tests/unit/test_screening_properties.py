@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smc_dagster.corpora import near_duplicates, shingles
+from smc_dagster.corpora import bands, crowds, shingles
 from smc_dagster.corpora.near_duplicates import clusters, similar
 from smc_dagster.corpora.shingles import _spaced, word_forms
 from smc_dagster.corpora.text import normalise
@@ -47,7 +47,8 @@ def test_clusters_know_no_order_and_no_chunks(texts: list[str], random: object) 
     chunked = pa.chunked_array([one for row in range(len(texts)) for one in moved["text"].slice(row, 1).chunks])
     assert clusters(moved["id"], chunked, 0.6).to_pylist() == [there[row] for row in order]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(near_duplicates, "_BLOCK", 3)
+        patch.setattr(bands, "_BLOCK", 3)
+        patch.setattr(crowds, "_SHINGLES", 3)
         patch.setattr(shingles, "_BLOCK", 2)
         assert clusters(ids(len(texts)), pa.array(texts), 0.6).to_pylist() == there
 
