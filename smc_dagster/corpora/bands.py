@@ -62,18 +62,20 @@ class Bands:
     member: Ints
 
     def __init__(self, shingled: Shingled, kind: Kind, jaccard: float) -> None:
-        self._members = shingled.members(kind)
+        members = shingled.members(kind)
+        self._place = np.zeros(len(shingled.forms), np.int32)
+        self._place[members] = np.arange(len(members), dtype=np.int32)
         self._fewest = fewest_agreeing(jaccard)
-        keys, self._bytes = _signed(shingled.forms.take(pa.array(self._members)), kind, rows_per_band(jaccard))
-        self.bucket, self.member = _buckets(keys, self._members)
+        keys, self._bytes = _signed(shingled.forms.take(pa.array(members)), kind, rows_per_band(jaccard))
+        self.bucket, self.member = _buckets(keys, members)
 
     def likely(self, left: Ints, right: Ints) -> npt.NDArray[np.bool_]:
         """Whether each pair of forms agrees in as many hashes as near-duplicates do."""
         out = np.empty(len(left), bool)
         for start in range(0, len(left), _BLOCK):
             some = slice(start, start + _BLOCK)
-            a, b = (np.searchsorted(self._members, ends[some]) for ends in (left, right))
-            out[some] = (self._bytes[a] == self._bytes[b]).sum(axis=1, dtype=np.uint8) >= self._fewest
+            a, b = (self._bytes[self._place[ends[some]]] for ends in (left, right))
+            out[some] = (a == b).sum(axis=1, dtype=np.uint8) >= self._fewest
         return out
 
 
