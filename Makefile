@@ -38,7 +38,7 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports --no-cache
 
 test: setup
-	$(BIN)/python -m pytest tests -n 2 --dist loadfile --durations 10
+	$(BIN)/python -m pytest tests -n 3 --dist loadfile --durations 10
 
 test-unit: setup
 	$(BIN)/python -m pytest tests -m unit

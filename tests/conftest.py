@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[1]
 TIERS = ("unit", "pipeline", "browser")
@@ -63,12 +64,22 @@ class Site:
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """The tiny study, run once. Tests read it; a test that changes anything takes `tiny_copy`."""
-    site = Site(tmp_path_factory.mktemp("tiny"), "tiny")
-    done = site.smc("study", "run")
-    assert done.returncode == 0, done.stderr
-    return site
+def tiny(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Site:
+    """The tiny study, run once. Tests read it; a test that changes anything takes `tiny_copy`.
+
+    Of several workers the first runs it, and each has a copy: an instance serves the tests of one process at a time.
+    """
+    here = tmp_path_factory.mktemp("tiny")
+    shared = here.parent if worker_id == "master" else here.parent.parent
+    made = shared / "tiny-made"
+    with FileLock(shared / "tiny-made.lock"):
+        if not made.exists():
+            site = Site(shared / "tiny-being-made", "tiny")
+            done = site.smc("study", "run")
+            assert done.returncode == 0, done.stderr
+            site.folder.rename(made)
+    shutil.copytree(made, here, dirs_exist_ok=True)
+    return Site(here, "tiny")
 
 
 @pytest.fixture
