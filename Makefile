@@ -9,7 +9,7 @@ DBT_FILES := $(shell find dbt_project -type f \( -name '*.sql' -o -name '*.yml' 
 export DBT_SEND_ANONYMOUS_USAGE_STATS := false
 export DO_NOT_TRACK := 1
 
-.PHONY: setup demo dev lint test test-unit test-browser bench pictures clean
+.PHONY: setup demo dev evidently lint test test-unit test-browser bench pictures clean
 
 setup: $(INSTALLED) $(MANIFEST)
 	@$(BIN)/smc init --study $(STUDY) --json > /dev/null
@@ -30,6 +30,9 @@ demo: setup
 
 dev: setup
 	$(BIN)/smc dev --study $(STUDY)
+
+evidently: setup
+	$(BIN)/smc evidently --study $(STUDY)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -12,16 +12,19 @@ from smc_dagster.defs import (
     automation,
     checks,
     corpora,
+    drift,
     evaluation,
     features,
     findings,
     jobs,
     language_model,
     mixtures,
+    release,
     synthesis,
     training,
 )
 from smc_dagster.defs.resources import StudyResource
+from smc_dagster.defs.study_job import study_job
 from smc_dagster.study import load_study
 from smc_dagster.workbench import study_reference
 
@@ -40,11 +43,11 @@ def build_defs(study: str | None = None, lake: str | None = None) -> dg.Definiti
     """
     reference = study or study_reference()
     opened = load_study(reference)
-    stages = (corpora, features, language_model, synthesis, mixtures, training, evaluation, findings)
+    stages = (corpora, drift, features, language_model, synthesis, mixtures, training, evaluation, findings, release)
     return dg.Definitions(
         assets=[one for stage in stages for one in stage.assets(opened)],
         asset_checks=checks.checks(opened),
-        jobs=jobs.jobs(opened),
+        jobs=[*jobs.jobs(opened), study_job(build_defs)],
         schedules=automation.schedules(),
         sensors=automation.sensors(opened),
         resources={"smc": StudyResource(study=reference, lake=lake or places.lake_root(opened.name))},

@@ -45,5 +45,9 @@ class StaleInputError(LakeError):
     """A table that is missing, or was made from other inputs than the study now asks for."""
 
 
+class GateError(SmcError):
+    """An arm that does not pass the audit: not released."""
+
+
 class ModelError(SmcError):
     """A language model whose training fails, or that gives no text that could stand."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from smc_dagster import frozen
 from smc_dagster.fingerprints import Fingerprint
 from smc_dagster.lake import Lake
-from smc_dagster.study import Arm, Study, digest_of
+from smc_dagster.study import Arm, Study, arm_key, digest_of
 from smc_dagster.tables import RAW_DOCUMENTS, TABLES
 
 Made = tuple[object, dict[str, str]]
@@ -40,6 +40,7 @@ CODE_VERSIONS = {
     "pool_overlaps": "1",
     "synthetic_profile": "2",
     "drift": "1",
+    "day_drift": "1",
     "mixture_documents": "2",
     "mixture_composition": "2",
     "checkpoints": "2",
@@ -56,6 +57,8 @@ CODE_VERSIONS = {
     "domain_correlations": "1",
     "benchmark_coverage": "1",
     "study_report": "4",
+    "arm_audit": "1",
+    "released_model": "1",
 }
 
 
@@ -262,6 +265,13 @@ class Lineage:
     def _drift(self, pool: str) -> Made:
         return "drift", self._inputs(("synthetic_embeddings", pool), ("real_embeddings", None))
 
+    def _day_drift(self, day: str) -> Made:
+        """A day and those before it, as the lake holds them."""
+        days = [one for one in self.lake.partitions(RAW_DOCUMENTS) if one <= day]
+        found = {f"raw_documents[{one}]": self.lake.fingerprint(RAW_DOCUMENTS, one) for one in days}
+        inputs = {name: one.digest for name, one in found.items() if one is not None}
+        return [self._embedding_part(), self.study.gates.drift.model_dump(mode="json")], inputs
+
     def _mixture_documents(self, key: str) -> Made:
         arm: Arm = self.study.arm(key)
         part = {
@@ -299,3 +309,13 @@ class Lineage:
     def _arm_metrics(self, key: str) -> Made:
         part = {"evaluation": self.study.evaluation.model_dump(mode="json"), "level": self.study.findings.level}
         return part, self._inputs(("predictions", key))
+
+    def _arm_audit(self, key: str) -> Made:
+        """An arm held to the gates; caps bind it even where its series does not obey them."""
+        study, base = self.study, arm_key(self.study.arm(key).series.name, 0.0)
+        inputs = self._inputs(("mixture_documents", key), ("arm_metrics", key), ("arm_metrics", base))
+        gates = study.gates.model_dump(mode="json", exclude={"drift"})
+        return [gates, study.findings.margin, study.findings.bootstrap_draws], inputs | {"caps": self._caps}
+
+    def _released_model(self, key: str) -> Made:
+        return "released", self._inputs(("checkpoints", key), ("arm_audit", key))

@@ -61,6 +61,11 @@ def cache_folder(study: str) -> Path:
     return data_root() / "cache" / study
 
 
+def evidently_workspace(study: str) -> Path:
+    """The history of a study's drift, as Evidently keeps it."""
+    return data_root() / "evidently" / study
+
+
 def dbt_project() -> Path:
     """The dbt project."""
     given = os.environ.get("SMC_DBT_PROJECT")

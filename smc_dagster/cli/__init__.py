@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from smc_dagster.cli import anchors, arms, caps, findings, ingest, machine, profile, runs
+from smc_dagster.cli import anchors, arms, caps, findings, ingest, machine, profile, release, runs
 from smc_dagster.cli.terminal import err, printable
 from smc_dagster.errors import SmcError
 
@@ -28,10 +28,13 @@ for command in (
     findings.findings,
     arms.arms,
     profile.profile,
+    release.audit,
+    release.release,
     ingest.ingest,
     machine.doctor,
     machine.init,
     machine.dev,
+    machine.evidently,
 ):
     app.command()(command)
 

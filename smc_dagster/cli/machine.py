@@ -1,10 +1,11 @@
-"""This machine: what it lacks, Dagster's home, and Dagster's pages.
+"""This machine: what it lacks, Dagster's home, and the pages of Dagster and Evidently.
 
-What belongs here: `smc doctor`, `smc init`, `smc dev`. What does not: what is examined (doctor.py).
+What belongs here: `smc doctor`, `smc init`, `smc dev`, `smc evidently`. What does not: what is examined (doctor.py).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -64,3 +65,14 @@ def dev(
             pass
         finally:
             served.terminate()
+
+
+def evidently(
+    study: StudyOption = None, port: Annotated[int, typer.Option(help="Port of Evidently's UI.")] = 8000
+) -> None:
+    """The history of a study's drift, in Evidently's UI, on loopback."""
+    folder = places.evidently_workspace(load_study(study).name)
+    folder.mkdir(parents=True, exist_ok=True)
+    served = [str(Path(sys.executable).with_name("evidently")), "ui", "--workspace", str(folder)]
+    with contextlib.suppress(KeyboardInterrupt):
+        subprocess.run([*served, "--host", "127.0.0.1", "--port", str(port)], check=False)

@@ -1,4 +1,5 @@
-"""What runs without being asked: the daily schedule, the landing sensor, findings that follow their arms.
+"""What runs without being asked: the daily schedule, the landing sensor, findings that follow their arms, and what
+new data ask for (retraining.py).
 
 What belongs here: when jobs run. What does not: what they do.
 """
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from smc_dagster.corpora.landing import Landed, arrivals
+from smc_dagster.defs import retraining
 from smc_dagster.defs.corpora import landing_of
 from smc_dagster.defs.jobs import INGEST, POOLS
 from smc_dagster.defs.partitions import DAYS
@@ -39,7 +41,7 @@ def schedules() -> list[dg.ScheduleDefinition]:
 
 
 def sensors(study: Study) -> list[dg.SensorDefinition]:
-    """The landing folder, and findings that follow."""
+    """The landing folder, findings that follow, and what new data ask for."""
 
     pools = [name for name, pool in study.pools.items() if pool.generator == "files"]
 
@@ -71,7 +73,7 @@ def sensors(study: Study) -> list[dg.SensorDefinition]:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Draws the findings again when an arm was measured again.",
     )
-    return [landed, *([landed_synthetic] if pools else []), follow]
+    return [landed, *([landed_synthetic] if pools else []), follow, *retraining.sensors()]
 
 
 def _landing_sensor(

@@ -11,7 +11,7 @@ from smc_dagster.study import Study
 
 # the work of `smc study run`, in order: one job for each kind of partition
 INGEST, CORPUS, POOLS, ARMS, REFRESH = "ingest", "corpus", "pools", "arms", "refresh_findings"
-COMPARE = "compare_pools"
+COMPARE, AUDIT, RELEASE, STUDY = "compare_pools", "audit", "release", "study"
 
 
 def jobs(study: Study) -> list[dg.UnresolvedAssetJobDefinition]:
@@ -24,8 +24,8 @@ def jobs(study: Study) -> list[dg.UnresolvedAssetJobDefinition]:
     return [
         dg.define_asset_job(
             INGEST,
-            selection=dg.AssetSelection.assets("raw_documents"),
-            description="Read one day's documents, check the contract, quarantine what breaks it.",
+            selection=dg.AssetSelection.assets("raw_documents", "day_drift"),
+            description="Read one day's documents, check the contract, quarantine what breaks it; compare with before.",
         ),
         dg.define_asset_job(
             CORPUS,
@@ -47,12 +47,22 @@ def jobs(study: Study) -> list[dg.UnresolvedAssetJobDefinition]:
         ),
         dg.define_asset_job(
             ARMS,
-            selection=groups("mixtures", "training", "evaluation"),
+            selection=groups("mixtures", "training", "evaluation") - dg.AssetSelection.assets("arm_audit"),
             description="Mix, train, predict and measure arms.",
         ),
         dg.define_asset_job(
             REFRESH,
-            selection=groups("findings"),
+            selection=groups("findings") - dg.AssetSelection.assets("released_model"),
             description="Draw the findings and the report from the arms that are there.",
+        ),
+        dg.define_asset_job(
+            AUDIT,
+            selection=dg.AssetSelection.assets("arm_audit"),
+            description="Hold arms to the gates of a release; the run fails where an arm does not pass.",
+        ),
+        dg.define_asset_job(
+            RELEASE,
+            selection=dg.AssetSelection.assets("released_model"),
+            description="Audit an arm and, where it passes, put it in force; the release before stays until then.",
         ),
     ]

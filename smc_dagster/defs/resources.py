@@ -19,3 +19,7 @@ class StudyResource(dg.ConfigurableResource):
     def open(self) -> Workbench:
         """Open the study over its lake, and mark the lake as this study's where it is new."""
         return open_workbench(self.study, self.lake, claim=True)
+
+    def look(self) -> Workbench:
+        """Open the study over its lake to read; nothing is written, not even the mark."""
+        return open_workbench(self.study, self.lake)

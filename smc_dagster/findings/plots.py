@@ -161,3 +161,20 @@ def png_training_curves(points: list[tuple[int, int, float]]) -> bytes:
         axes[0, 0].set(xlabel="step", ylabel="loss, nats a token")
         canvas.legend(figure, axes[0, 0])
         return canvas.png(figure)
+
+
+def png_day_drift(numbers: pa.Table) -> bytes:
+    """Score over limit of each column, day by day (DAY_DRIFT); from 1 on a column may count as drifted."""
+    columns = list(dict.fromkeys(numbers["column"].to_pylist()))
+    days = sorted(set(numbers["day"].to_pylist()))
+    look = looks(columns, set())
+    with canvas.figure(7.6, 3.2) as (figure, axes):
+        for column in columns:
+            part = numbers.filter(pc.field("column") == column).sort_by("day")
+            x = [days.index(one) for one in part["day"].to_pylist()]
+            axes[0, 0].plot(x, pc.divide(part["score"], part["limit"]).to_pylist(), label=column, **look[column])
+        axes[0, 0].axhline(1, color=canvas.INK, linewidth=1)
+        axes[0, 0].set_xticks(range(len(days)), days, rotation=30, ha="right")
+        axes[0, 0].set(ylabel="score / limit")
+        canvas.legend(figure, axes[0, 0], columns=5)
+        return canvas.png(figure)

@@ -1,14 +1,15 @@
-"""How far a pool has drifted from the real training corpus: Evidently's report and its figures.
+"""How far one set of documents has drifted from another: Evidently's report and its figures.
 
-What belongs here: sampling both sides, choosing the methods, and a page that is safe to open. What does not: measures
-of a pool's own diversity (screening/).
+What belongs here: sampling both sides, choosing the methods, a page that is safe to open, and a pool against the real
+training corpus. What does not: a new day against those before it (day_drift.py), measures of a pool's own diversity
+(screening/).
 
 What a score means, by method:
 
 - `jensenshannon` (label, domain): Jensen-Shannon distance of the two distributions in nats: 0 equal, sqrt(ln 2) = .833
   disjoint. A sample of a few thousand documents over some hundred labels is by itself some hundredths away from its
   own source.
-- `wasserstein` (words, characters): earth mover's distance in standard deviations of the real side: 0 equal, no upper
+- `wasserstein` (words, characters): earth mover's distance in standard deviations of the reference: 0 equal, no upper
   end.
 - `classifier_auc` (embedding): ROC AUC of a linear classifier that tells the two sides apart, on the half of the
   documents it was not fitted to: .5 it cannot, 1 always. Repeated documents of a pool fall on both halves and raise it,
@@ -20,9 +21,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +35,7 @@ from smc_dagster.errors import LakeError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from evidently.core.report import Snapshot
 
 SAMPLE = 5000
 LONGEST_NAME = 80
@@ -47,8 +50,8 @@ METHODS = {
 THRESHOLDS = {"jensenshannon": 0.1, "wasserstein": 0.1, "classifier_auc": 0.55}
 MEANINGS = {
     "jensenshannon": "distance of the two distributions: 0 equal, 0.833 nothing in common",
-    "wasserstein": "distance of the two distributions, in standard deviations of the real side: 0 equal",
-    "classifier_auc": "how well a linear classifier tells pool from real: 0.5 not at all, 1 always",
+    "wasserstein": "distance of the two distributions, in standard deviations of the reference: 0 equal",
+    "classifier_auc": "how well a linear classifier tells one from the other: 0.5 not at all, 1 always",
 }
 
 
@@ -96,18 +99,34 @@ def pool_drift(real: pa.Table, pool: pa.Table, real_emb: pa.Table, pool_emb: pa.
     Raises:
         LakeError: a side has fewer than two documents, or a document has no embedding.
     """
-    # read when Evidently is imported
-    os.environ["DO_NOT_TRACK"] = "1"
     if "split" in real.column_names:
         real = real.filter(pc.equal(real.column("split"), "train"))
-    reference, current = _sample(real, seed, "real_documents"), _sample(pool, seed, "synthetic_documents")
-    report, found = _report(_described(reference), _described(current))
-    auc = _tell_apart(_vectors(reference, real_emb, "real"), _vectors(current, pool_emb, "synthetic"))
+    reference, current = sample(real, seed, "real_documents"), sample(pool, seed, "synthetic_documents")
+    limits = {column: THRESHOLDS[method] for column, method in METHODS.items()}
+    snapshot, found = evidently_report(described(reference), described(current), limits)
+    auc = tell_apart(vectors(reference, real_emb, "real"), vectors(current, pool_emb, "synthetic"))
     scores = [Score(one, METHODS[one], round(found.get(one, auc), 6)) for one in METHODS]
-    return Drift(_page(report, scores, reference.num_rows, current.num_rows).encode(), scores)
+    rows = [
+        (
+            one.column,
+            one.method,
+            f"{one.score:.3f}",
+            f"{'drifted' if one.drifted else 'close'} (threshold {THRESHOLDS[one.method]})",
+            MEANINGS[one.method],
+        )
+        for one in scores
+    ]
+    title = "Pool against real training documents"
+    said = f"{current.num_rows:,} documents of the pool (current), {reference.num_rows:,} real ones (reference)."
+    return Drift(page(snapshot, title, said, rows), scores)
 
 
-def _sample(documents: pa.Table, seed: int, table: str) -> pa.Table:
+def sample(documents: pa.Table, seed: int, table: str) -> pa.Table:
+    """At most 5,000 documents, those with the smallest hash of (seed, doc_id).
+
+    Raises:
+        LakeError: there are fewer than two; `table` names them.
+    """
     import pandas as pd
 
     if documents.num_rows < 2:
@@ -117,8 +136,8 @@ def _sample(documents: pa.Table, seed: int, table: str) -> pa.Table:
     return documents.take(pa.array(order[:SAMPLE]))
 
 
-def _described(documents: pa.Table) -> pd.DataFrame:
-    """What Evidently sees: names and lengths, no text."""
+def described(documents: pa.Table) -> pd.DataFrame:
+    """What Evidently sees, a row a document: label, domain, words, characters; names are safe to show, no text."""
     import pandas as pd
 
     text = pc.utf8_trim_whitespace(documents.column("text"))
@@ -149,23 +168,38 @@ def _cut(name: str) -> str:
     return f"{name[: LONGEST_NAME - 12]}… {hashlib.sha256(name.encode()).hexdigest()[:10]}"
 
 
-def _report(reference: pd.DataFrame, current: pd.DataFrame) -> tuple[str, dict[str, float]]:
-    """Evidently's page and the score of each column."""
+def evidently_report(
+    reference: pd.DataFrame, current: pd.DataFrame, limits: Mapping[str, float], **described_as: Any
+) -> tuple[Snapshot, dict[str, float]]:
+    """Evidently's snapshot and the score of each column but the embedding.
+
+    Args:
+        limits: score from which on Evidently says that a column drifted.
+        described_as: `timestamp`, `name`, `tags` of the snapshot.
+    """
+    # read when Evidently is imported
+    os.environ["DO_NOT_TRACK"] = "1"
     from evidently import DataDefinition, Dataset, Report
     from evidently.metrics import ValueDrift
 
     definition = DataDefinition(categorical_columns=["label", "domain"], numerical_columns=["words", "characters"])
     columns = list(current.columns)
-    metrics = [ValueDrift(column=one, method=METHODS[one], threshold=THRESHOLDS[METHODS[one]]) for one in columns]
+    metrics = [ValueDrift(column=one, method=METHODS[one], threshold=limits[one]) for one in columns]
     snapshot = Report(metrics, include_tests=False).run(
         current_data=Dataset.from_pandas(current, data_definition=definition),
         reference_data=Dataset.from_pandas(reference, data_definition=definition),
+        **described_as,
     )
     found: dict[str, float] = {one["config"]["column"]: float(one["value"]) for one in snapshot.dict()["metrics"]}
-    return snapshot.get_html_str(as_iframe=False), found
+    return snapshot, found
 
 
-def _vectors(documents: pa.Table, embeddings: pa.Table, kind: str) -> npt.NDArray[np.float32]:
+def vectors(documents: pa.Table, embeddings: pa.Table, kind: str) -> npt.NDArray[np.float32]:
+    """[documents, 384] vectors in the order of the documents.
+
+    Raises:
+        LakeError: a document has none; `kind` names the table.
+    """
     place = pc.index_in(documents.column("doc_id"), value_set=embeddings.column("doc_id").combine_chunks())
     if place.null_count:
         lost = documents.column("doc_id").filter(pc.is_null(place))
@@ -177,7 +211,7 @@ def _vectors(documents: pa.Table, embeddings: pa.Table, kind: str) -> npt.NDArra
     return np.asarray(rows.flatten().to_numpy(zero_copy_only=False), dtype=np.float32).reshape(len(rows), -1)
 
 
-def _tell_apart(reference: npt.NDArray[np.float32], current: npt.NDArray[np.float32]) -> float:
+def tell_apart(reference: npt.NDArray[np.float32], current: npt.NDArray[np.float32]) -> float:
     """Held-out ROC AUC of Evidently's domain classifier (logistic regression by stochastic gradient descent)."""
     import pandas as pd
     from evidently.legacy.metrics.data_drift.embedding_drift_methods import ModelDriftMethod
@@ -188,21 +222,20 @@ def _tell_apart(reference: npt.NDArray[np.float32], current: npt.NDArray[np.floa
     return float(score)
 
 
-def _page(report: str, scores: list[Score], real: int, pool: int) -> str:
-    """Evidently's page with a summary in front: it has no widget for the embeddings that finishes in time."""
-    rows = "".join(
-        f"<tr><td>{one.column}</td><td>{one.method}</td><td>{one.score:.3f}</td>"
-        f"<td>{'drifted' if one.drifted else 'close'} (threshold {THRESHOLDS[one.method]})</td>"
-        f"<td>{MEANINGS[one.method]}</td></tr>"
-        for one in scores
-    )
+def page(snapshot: Snapshot, title: str, said: str, rows: Sequence[tuple[str, ...]]) -> bytes:
+    """Evidently's page with a summary in front: it has no widget for the embeddings that finishes in time.
+
+    Args:
+        rows: column, method, score, verdict, meaning.
+    """
+    report: str = snapshot.get_html_str(as_iframe=False)
+    cells = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
     summary = (
         '<section style="font:14px sans-serif;margin:24px;overflow-x:auto">'
-        "<h1>Pool against real training documents</h1>"
-        f"<p>{pool:,} documents of the pool (current), {real:,} real ones (reference).</p>"
+        f"<h1>{escape(title)}</h1><p>{escape(said)}</p>"
         '<table cellpadding="6"><tr><th>column</th><th>method</th><th>score</th><th></th><th>meaning</th></tr>'
-        f"{rows}</table></section>"
+        f"{cells}</table></section>"
     )
     opening = re.search(r"<body[^>]*>", report)
     at = opening.end() if opening else 0
-    return report[:at] + summary + report[at:]
+    return (report[:at] + summary + report[at:]).encode()

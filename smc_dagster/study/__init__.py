@@ -7,6 +7,7 @@ touches the lake.
 from __future__ import annotations
 
 from smc_dagster.study.arms import Arm, arm_key
+from smc_dagster.study.gates import DayDrift, Gates
 from smc_dagster.study.loading import (
     load_study,
     shipped_studies,
@@ -40,8 +41,10 @@ __all__ = [
     "Arm",
     "Composition",
     "Corpus",
+    "DayDrift",
     "Evaluation",
     "Findings",
+    "Gates",
     "Name",
     "Pool",
     "Provenance",

@@ -18,6 +18,7 @@ from pydantic import Field, field_validator, model_validator
 
 from smc_dagster.errors import StudyError
 from smc_dagster.study.arms import Arm, expand
+from smc_dagster.study.gates import Gates
 from smc_dagster.study.language_model import LanguageModel, generation_of
 from smc_dagster.study.sections import (
     Anchors,
@@ -60,6 +61,7 @@ class Study(Model):
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
     findings: Findings = Findings()
+    gates: Gates = Gates()
 
     @field_validator("shares")
     @classmethod

@@ -30,7 +30,9 @@ from smc_dagster.tables.spec import (
 )
 from smc_dagster.tables.stages import (
     ANCHOR_EMBEDDINGS,
+    ARM_AUDIT,
     ARM_METRICS,
+    DAY_DRIFT,
     DRIFT,
     FAILED_QUARANTINE,
     GENERATOR_CURVES,
@@ -56,10 +58,12 @@ __all__ = [
     "ANCHOR_EMBEDDINGS",
     "ANCHOR_EVAL_SLICES",
     "ANCHOR_TRAIN",
+    "ARM_AUDIT",
     "ARM_METRICS",
     "ATTRIBUTION",
     "BENCHMARK_COVERAGE",
     "COLLAPSE_ONSET",
+    "DAY_DRIFT",
     "DOMAIN_CORRELATIONS",
     "DOMAIN_SENSITIVITY",
     "DRIFT",

@@ -250,8 +250,42 @@ ARM_METRICS = TableSpec(
     ),
     "arm",
 )
+ARM_AUDIT = TableSpec(
+    "arm_audit",
+    # an arm's figures against the limits of a release, one row a figure; see release/audit.py
+    pa.schema(
+        [
+            ("arm", pa.string(), False),
+            ("rule", pa.string(), False),  # gap | ece | rare_recall | cap | contamination | anchors
+            ("where", pa.string(), False),  # slice or domain; empty: the whole arm
+            ("figure", pa.float64()),  # null where it is not defined, or is no number
+            ("limit", pa.float64()),
+            ("passed", pa.bool_(), False),
+            ("said", pa.string(), False),
+        ]
+    ),
+    "arm",
+)
 DRIFT = TableSpec(
     "drift",
     pa.schema([("pool", pa.string()), ("column", pa.string()), ("method", pa.string()), ("score", pa.float64())]),
     "pool",
+)
+DAY_DRIFT = TableSpec(
+    "day_drift",
+    # a day against the days before it, one row a column; empty where there is too little on a side to compare
+    pa.schema(
+        [
+            ("day", pa.string(), False),
+            ("column", pa.string(), False),
+            ("method", pa.string(), False),
+            ("score", pa.float64()),
+            ("limit", pa.float64()),
+            ("chance", pa.float64()),  # 95 % quantile of the score where the day is like those before
+            ("drifted", pa.bool_()),
+            ("n", pa.int64()),  # documents compared
+            ("n_reference", pa.int64()),
+        ]
+    ),
+    "day",
 )

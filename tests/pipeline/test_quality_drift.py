@@ -13,7 +13,7 @@ import pytest
 from quality_world import HEAD, doc_id, lines, real_rows, table_of
 
 from smc_dagster.errors import LakeError
-from smc_dagster.quality.drift import METHODS, SAMPLE, Drift, pool_drift
+from smc_dagster.quality.drift import METHODS, SAMPLE, Drift, pool_drift, sample
 from smc_dagster.tables import EMBEDDING_WIDTH, REAL_DOCUMENTS, REAL_EMBEDDINGS, SYNTHETIC_DOCUMENTS
 
 pytestmark = pytest.mark.pipeline
@@ -139,15 +139,13 @@ def test_order_of_rows_changes_nothing() -> None:
 
 
 def test_sample_is_bounded_and_follows_the_seed_alone() -> None:
-    from smc_dagster.quality.drift import _sample
-
     rows = [{"doc_id": doc_id(str(at)), "domain": "d", "label": "l", "text": "t"} for at in range(SAMPLE + 500)]
     forth, back = (table_of(REAL_DOCUMENTS, one) for one in (rows, rows[::-1]))
-    assert _sample(forth, 1, "x").num_rows == SAMPLE
-    assert _sample(forth, 1, "x")["doc_id"].equals(_sample(back, 1, "x")["doc_id"])
-    assert not _sample(forth, 1, "x")["doc_id"].equals(_sample(forth, 2, "x")["doc_id"])
+    assert sample(forth, 1, "x").num_rows == SAMPLE
+    assert sample(forth, 1, "x")["doc_id"].equals(sample(back, 1, "x")["doc_id"])
+    assert not sample(forth, 1, "x")["doc_id"].equals(sample(forth, 2, "x")["doc_id"])
     # the documents kept are no special part of the corpus
-    kept = set(_sample(forth, 1, "x")["doc_id"].to_pylist())
+    kept = set(sample(forth, 1, "x")["doc_id"].to_pylist())
     assert 380 < sum(one["doc_id"] not in kept for one in rows[: 5 * (SAMPLE + 500) // 6]) < 450
 
 

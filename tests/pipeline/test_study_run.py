@@ -32,7 +32,8 @@ def defs(tiny: Site) -> dg.Definitions:
 
 def test_every_asset_and_partition_is_materialised(instance: dg.DagsterInstance, defs: dg.Definitions) -> None:
     graph = defs.resolve_asset_graph()
-    for key in graph.materializable_asset_keys:
+    # an arm is audited and released where a person asks for it
+    for key in graph.materializable_asset_keys - {dg.AssetKey("arm_audit"), dg.AssetKey("released_model")}:
         partitions = graph.get(key).partitions_def
         if partitions is None:
             assert instance.get_latest_materialization_event(key), key
@@ -43,8 +44,9 @@ def test_every_asset_and_partition_is_materialised(instance: dg.DagsterInstance,
 
 def test_every_check_has_a_result_and_passes(instance: dg.DagsterInstance, defs: dg.Definitions) -> None:
     graph = defs.resolve_asset_graph()
-    summaries = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(graph.asset_check_keys))
-    assert set(summaries) == set(graph.asset_check_keys)
+    due = {key for key in graph.asset_check_keys if key.name != "confidence_audit"}
+    summaries = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(due))
+    assert set(summaries) == due
     failed = [str(key) for key, one in summaries.items() if one.status.value not in ("SUCCEEDED",)]
     blocking = [key for key in failed if "warn" not in key]
     assert not blocking, failed

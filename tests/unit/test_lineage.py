@@ -15,9 +15,9 @@ STUDY = load_study("default")
 # one partition of each table, where it has partitions
 ARM = "templated_filtered@30"
 PARTITIONS = {"synthetic": "templated", "drift": "templated", "generator_model": "0"} | dict.fromkeys(
-    ("mixture", "checkpoints", "predictions", "arm_metrics"), ARM
+    ("mixture", "checkpoints", "predictions", "arm_metrics", "arm_audit", "released_model"), ARM
 )
-TABLES = [name for name in CODE_VERSIONS if name not in ("raw_documents", "study_report", "headline")]
+TABLES = [name for name in CODE_VERSIONS if name not in ("raw_documents", "day_drift", "study_report", "headline")]
 FINDINGS = (
     "collapse_onset",
     "safe_shares",
@@ -46,7 +46,8 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
     return {name for name in before if before[name] != after[name]}
 
 
-TRAINED = {"checkpoints", "predictions", "arm_metrics"}
+GATED = {"arm_audit", "released_model"}
+TRAINED = {"checkpoints", "predictions", "arm_metrics"} | GATED
 MIXED = {"mixture_documents", "mixture_composition"} | TRAINED
 EMBEDDED = {
     "real_embeddings",
@@ -77,9 +78,11 @@ def test_what_a_change_outside_the_study_makes_stale(tmp_path: Path, given: dict
     ("section", "key", "value", "stale"),
     [
         ("training", "steps", 5, TRAINED),
-        ("evaluation", "null_draws", 50, {"arm_metrics"}),
-        ("findings", "margin", 0.1, set()),
-        ("findings", "level", 0.9, {"arm_metrics"}),
+        ("evaluation", "null_draws", 50, {"arm_metrics"} | GATED),
+        ("findings", "margin", 0.1, GATED),
+        ("findings", "level", 0.9, {"arm_metrics"} | GATED),
+        ("gates", "ece", 0.2, GATED),
+        ("gates", "drift", {"label": 0.2}, set()),
         ("corpus", "exclude_labels", ["x"], set(TABLES)),
         ("split", "test", 0.1, set(TABLES)),
     ],

@@ -1,0 +1,1 @@
+"""Releasing an arm: the gate, the choice among arms, and the release in force."""
