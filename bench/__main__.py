@@ -12,6 +12,7 @@ MEASUREMENTS = (
     "bench.near_duplicates",
     "bench.recall",
     "bench.embedding",
+    "bench.heads",
     "bench.known_truth",
 )
 

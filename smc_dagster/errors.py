@@ -51,3 +51,7 @@ class GateError(SmcError):
 
 class ModelError(SmcError):
     """A language model whose training fails, or that gives no text that could stand."""
+
+
+class ExportError(SmcError):
+    """A model that cannot be written for others to load, or a place that cannot take it."""

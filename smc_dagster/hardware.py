@@ -1,7 +1,7 @@
 """What torch may use of this machine: one thread for each piece of work, bfloat16 where the CPU has it.
 
-What belongs here: holding torch to one thread, whoever else works at the time, and what the CPU can do. What does not:
-the work.
+What belongs here: holding torch to one thread, whoever else works at the time, what the CPU can do, and how much memory
+was used. What does not: the work.
 
 Sums taken by several threads round differently from sums taken by one; pieces are worked on beside each other instead.
 """
@@ -9,6 +9,8 @@ Sums taken by several threads round differently from sums taken by one; pieces a
 from __future__ import annotations
 
 import os
+import resource
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +52,12 @@ def has_bfloat16() -> bool:
 
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(bool(getattr(torch.cpu, name, lambda: False)()) for name in probes)
+
+
+def memory_peak() -> int:
+    """Most memory that this process has held at once since it started, bytes."""
+    # kilobytes but on macOS
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def cores() -> int:

@@ -5,6 +5,7 @@ What belongs here: one way to say `done of total`, and to listen. What does not:
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -21,6 +22,20 @@ def report(stage: str, done: int, total: int) -> None:
 def reporter(stage: str) -> Callable[[int, int], None]:
     """`report` for one stage."""
     return lambda done, total: report(stage, done, total)
+
+
+def joint_reporter(stage: str, pieces: int) -> Callable[[str, int, int], None]:
+    """`report` for a stage of several equal pieces of work, told of from any thread as (piece, done, its total)."""
+    held: dict[str, int] = {}
+    lock = threading.Lock()
+
+    def tell(piece: str, done: int, total: int) -> None:
+        # within the lock, so that what is shown never falls
+        with lock:
+            held[piece] = done
+            report(stage, sum(held.values()), pieces * total)
+
+    return tell
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from smc_dagster.cli import anchors, arms, caps, findings, ingest, machine, profile, release, runs
+from smc_dagster.cli import anchors, arms, caps, export, findings, ingest, machine, profile, release, runs
 from smc_dagster.cli.terminal import err, printable
 from smc_dagster.errors import SmcError
 
@@ -27,6 +27,7 @@ app.add_typer(caps.caps_app, name="caps")
 for command in (
     findings.findings,
     arms.arms,
+    export.export,
     profile.profile,
     release.audit,
     release.release,

@@ -3,8 +3,6 @@
 What belongs here: the Dagster side of training/predict.py and evaluation/. What does not: the measures.
 """
 
-import math
-
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,7 +12,7 @@ from smc_dagster.defs import metadata
 from smc_dagster.defs.partitions import ONE_RUN, arm_partitions
 from smc_dagster.defs.resources import StudyResource
 from smc_dagster.evaluation.arm_metrics import arm_metrics as measure
-from smc_dagster.evaluation.intervals import over_replicates
+from smc_dagster.evaluation.overall import over_all_domains
 from smc_dagster.lineage import CODE_VERSIONS
 from smc_dagster.study import Study
 from smc_dagster.tables import ANCHOR_EVAL_SLICES
@@ -24,7 +22,6 @@ from smc_dagster.training.vectors import Vectors
 from smc_dagster.workbench import Workbench
 
 GROUP = "evaluation"
-SHOWN = ("rare_recall", "accuracy", "macro_recall", "confidence", "gap", "tail_head_gap", "ece", "nll", "brier")
 
 
 def assets(study: Study) -> list[dg.AssetsDefinition]:
@@ -79,9 +76,9 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
                 level=level,
             )
             bench.write("arm_metrics", rows, key)
+            means = metadata.records(over_all_domains(rows, level))
             context.add_asset_metadata(
-                metadata.of_table(bench, "arm_metrics", key) | {"measures": metadata.records(_means(rows, level))},
-                partition_key=key,
+                metadata.of_table(bench, "arm_metrics", key) | {"measures": means}, partition_key=key
             )
             progress.report("measure", done, len(keys))
         return dg.MaterializeResult()
@@ -98,19 +95,3 @@ def evaluation_documents(bench: Workbench) -> pa.Table:
     anchors = bench.read("reality_anchors", columns=test.column_names)
     held = anchors.filter(pc.is_in(anchors["slice"], value_set=pa.array(ANCHOR_EVAL_SLICES)))
     return pa.concat_tables([test, held.cast(test.schema)]).sort_by([("slice", "ascending"), ("doc_id", "ascending")])
-
-
-def _means(rows: pa.Table, level: float) -> list[dict[str, object]]:
-    """Means over replicates of all domains, by slice and metric, with their intervals."""
-    overall = rows.filter(pc.and_(pc.equal(rows["domain"], "*"), pc.is_in(rows["metric"], pa.array(SHOWN))))
-    found: list[dict[str, object]] = []
-    for key in sorted(set(zip(overall["slice"].to_pylist(), overall["metric"].to_pylist(), strict=True))):
-        own = overall.filter(pc.and_(pc.equal(overall["slice"], key[0]), pc.equal(overall["metric"], key[1])))
-        value, lower, upper = (
-            own[side].to_numpy(zero_copy_only=False).astype(float) for side in ("value", "low", "high")
-        )
-        mean, low, high = (None if math.isnan(one) else one for one in over_replicates(value, lower, upper, level))
-        found.append(
-            {"slice": key[0], "metric": key[1], "mean": mean, "low": low, "high": high, "n": pc.max(own["n"]).as_py()}
-        )
-    return found

@@ -57,7 +57,9 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
                 "fingerprint": bench.lineage.due("generator_model").digest,
                 "path": dg.MetadataValue.path(bench.lake.place("generator_model")),
                 "generations": metadata.records([{name: one.get(name) for name in names} for one in facts]),
-                "training_curve": metadata.plot(png_training_curves(rows), "loss of a token by step"),
+                "training_curve": metadata.plot(
+                    png_training_curves(rows, "generation", "a token"), "loss of a token by step"
+                ),
             },
             data_version=metadata.version(bench, "generator_curves"),
         )

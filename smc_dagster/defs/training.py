@@ -3,7 +3,10 @@
 What belongs here: the Dagster side of training/. What does not: heads, optimisers, checkpoints.
 """
 
+import math
+import time
 from collections.abc import Iterable
+from typing import Any
 
 import dagster as dg
 import pyarrow.compute as pc
@@ -12,11 +15,14 @@ from smc_dagster import progress
 from smc_dagster.defs import metadata
 from smc_dagster.defs.partitions import ONE_RUN, arm_partitions
 from smc_dagster.defs.resources import StudyResource
+from smc_dagster.findings.plots import png_training_curves
+from smc_dagster.hardware import memory_peak
 from smc_dagster.lineage import CODE_VERSIONS
 from smc_dagster.study import Series, Study
 from smc_dagster.tables import TRAINING_CURVES
 from smc_dagster.training import checkpoints as store
 from smc_dagster.training.arms import train_arms
+from smc_dagster.training.compute import budget_due
 from smc_dagster.training.curves import curve_table
 from smc_dagster.training.heads import TrainedArm
 from smc_dagster.training.vectors import Vectors
@@ -44,7 +50,8 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
         keys = list(context.partition_keys)
         vectors = arm_vectors(bench, keys)
         labels = label_list(bench)
-        done = 0
+        due_budget = budget_due(bench.study.training, len(labels))
+        began, done = time.monotonic(), 0
 
         def keep(key: str, trained: TrainedArm) -> None:
             nonlocal done
@@ -53,18 +60,14 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
             # the curves are written last: they tell that the checkpoint is whole
             bench.lake.write(TRAINING_CURVES, curve_table(key, trained), due, key)
             done += 1
-            progress.report("train", done, len(keys))
-            context.log.info("%s trained (%d of %d)", key, done, len(keys))
-            last = [one[2] for one in trained.curve if one[1] == max(step for _, step, _ in trained.curve)]
+            shown = arm_metadata(trained, due_budget)
+            left = (time.monotonic() - began) / done * (len(keys) - done)
+            context.log.info(
+                "%s trained (%d of %d): loss %.3f, %.0f examples a second, about %.0f s left",
+                key, done, len(keys), shown["final_loss"], shown["examples_per_second"], left,
+            )  # fmt: skip
             context.add_asset_metadata(
-                {
-                    "fingerprint": due.digest,
-                    "path": dg.MetadataValue.path(path),
-                    "replicates": bench.study.replicates,
-                    "final_loss": sum(last) / len(last),
-                    **trained.budget,
-                },
-                partition_key=key,
+                {"fingerprint": due.digest, "path": dg.MetadataValue.path(path), **shown}, partition_key=key
             )
 
         train_arms(
@@ -75,10 +78,33 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
             seed=bench.study.seed,
             replicates=bench.study.replicates,
             on_done=keep,
+            progress=progress.joint_reporter("train", len(keys)),
         )
         return dg.MaterializeResult()
 
     return [checkpoints]
+
+
+def arm_metadata(trained: TrainedArm, due: dict[str, float]) -> dict[str, Any]:
+    """What a person sees of an arm: its loss curve, speed, device, memory and budget.
+
+    Args:
+        due: the budget of one replicate; `budget_used` is the part of its floating-point operations that was spent.
+    """
+    end = max(step for _, step, _ in trained.curve)
+    last = [loss for _, step, loss in trained.curve if step == end]
+    seconds, count = trained.seconds or math.nan, len(trained.replicates)
+    return {
+        "replicates": count,
+        "final_loss": sum(last) / count,
+        "loss_curve": metadata.plot(png_training_curves(trained.curve, "replicate", "an example"), "loss by step"),
+        "seconds": seconds,
+        "examples_per_second": count * trained.budget["examples_seen"] / seconds,
+        "device": "CPU, one thread",
+        "memory_peak_bytes": memory_peak(),
+        "budget_used": trained.budget["flops"] / due["flops"],
+        **trained.budget,
+    }
 
 
 def label_list(bench: Workbench) -> list[str]:

@@ -151,14 +151,14 @@ def png_composition(composition: pa.Table) -> bytes:
         return canvas.png(figure)
 
 
-def png_training_curves(points: list[tuple[int, int, float]]) -> bytes:
-    """Loss of a token by step, a line a generation, from (generation, step, loss)."""
+def png_training_curves(points: list[tuple[int, int, float]], of: str, unit: str) -> bytes:
+    """Loss by step as a PNG, from (number, step, loss in nats): a line a number, called `of` it, of one `unit`."""
     with canvas.figure(7.2, 3) as (figure, axes):
         for number in sorted({one[0] for one in points}):
             steps, losses = zip(*(one[1:] for one in points if one[0] == number), strict=True)
             look = {"color": COLOURS[number % len(COLOURS)], "linestyle": STYLES[number % len(STYLES)]}
-            axes[0, 0].plot(steps, losses, label=f"generation {number}", **look)
-        axes[0, 0].set(xlabel="step", ylabel="loss, nats a token")
+            axes[0, 0].plot(steps, losses, label=f"{of} {number}", **look)
+        axes[0, 0].set(xlabel="step", ylabel=f"loss, nats {unit}")
         canvas.legend(figure, axes[0, 0])
         return canvas.png(figure)
 

@@ -117,11 +117,23 @@ def _forward(model: Any, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=1)
 def _load(folder: str, digest: str) -> tuple[Any, Any]:
     """Tokenizer and model of a checked folder; the digest is only there so that changed files are read again."""
+    import torch
+
+    tokenizer, model = read_encoder(folder)
+    # the weights are cast once: autocast casts them anew for every batch
+    return tokenizer, (model.to(torch.bfloat16) if has_bfloat16() else model).eval()
+
+
+def read_encoder(folder: str) -> tuple[Any, Any]:
+    """Tokenizer and model, as transformers reads them from a checked folder.
+
+    Raises:
+        WeightsError: they are not readable, not whole, or not of width 384.
+    """
     # set before the import, which reads them: nothing here may reach for the network
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
         os.environ.setdefault(name, "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    import torch
     from safetensors import SafetensorError
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging
@@ -156,5 +168,4 @@ def _load(folder: str, digest: str) -> tuple[Any, Any]:
             f"{Path(folder) / 'config.json'}: hidden_size is {width}, the tables hold vectors of {EMBEDDING_WIDTH}",
             f"choose an encoder of width {EMBEDDING_WIDTH}",
         )
-    # the weights are cast once: autocast casts them anew for every batch
-    return tokenizer, (model.to(torch.bfloat16) if has_bfloat16() else model).eval()
+    return tokenizer, model

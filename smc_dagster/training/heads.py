@@ -12,13 +12,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from smc_dagster.errors import SmcError, StaleInputError
+from smc_dagster.errors import SmcError
 from smc_dagster.hardware import one_torch_thread
 from smc_dagster.study import Training
 from smc_dagster.tables import EMBEDDING_WIDTH
-from smc_dagster.training.batches import batch_rows
+from smc_dagster.training.batches import ArmBatches, arm_batches
 from smc_dagster.training.head_math import PARAMETERS, gradients, initial_parameters, rate_factor, training_flops
 from smc_dagster.training.vectors import Vectors
 
@@ -75,35 +74,26 @@ def train_arm(
         SmcError: the loss is not a number.
     """
     started = time.perf_counter()
+    batches = arm_batches(mixture, vectors, labels, training, seed, replicates)
     with one_torch_thread():
-        trained = _train(mixture, vectors, labels, training, seed, replicates, progress)
+        trained = _train(batches, vectors.matrix, len(labels), training, seed, progress)
     return replace(trained, seconds=time.perf_counter() - started)
 
 
 def _train(
-    mixture: pa.Table,
-    vectors: Vectors,
-    labels: list[str],
+    batches: ArmBatches,
+    vectors: np.ndarray,
+    labels: int,
     training: Training,
     seed: int,
-    replicates: int,
     progress: Callable[[int, int], None] | None,
 ) -> TrainedArm:
     import torch
 
-    arm = _arm_of(mixture)
-    numbers = sorted(pc.unique(mixture["replicate"]).to_pylist())
-    if len(numbers) != replicates:
-        raise StaleInputError(
-            f"mixture of arm `{arm}` holds {len(numbers)} replicates, the study asks for {replicates}",
-            "materialise mixture_documents again",
-        )
-    orders = [_inputs(mixture, vectors, labels, training, seed, number, arm) for number in numbers]
-    rows = torch.from_numpy(np.stack([order for order, _ in orders], axis=1))  # [steps, R, B] rows of the matrix
-    targets = torch.from_numpy(np.stack([codes for _, codes in orders], axis=1))
+    numbers = batches.replicates
+    rows, targets = torch.from_numpy(batches.rows), torch.from_numpy(batches.codes)
     starts = [
-        initial_parameters(EMBEDDING_WIDTH, training.hidden, len(labels), seed=seed, replicate=number)
-        for number in numbers
+        initial_parameters(EMBEDDING_WIDTH, training.hidden, labels, seed=seed, replicate=number) for number in numbers
     ]
     parameters = {name: torch.from_numpy(np.stack([start[name] for start in starts])) for name in PARAMETERS}
     slopes = {name: torch.zeros_like(value) for name, value in parameters.items()}
@@ -115,10 +105,10 @@ def _train(
     ]
     # fused: one pass over the parameters a step, which is bound by memory
     optimiser = torch.optim.AdamW(groups, lr=training.learning_rate, fused=True)
-    matrix = torch.from_numpy(vectors.matrix)
-    losses = torch.empty((training.steps, replicates))
+    matrix = torch.from_numpy(vectors)
+    losses = torch.empty((training.steps, len(numbers)))
     steps = examples = 0
-    shape = (replicates, training.batch, EMBEDDING_WIDTH)
+    shape = (len(numbers), training.batch, EMBEDDING_WIDTH)
     with torch.no_grad():
         for step in range(training.steps):
             x = matrix.index_select(0, rows[step].reshape(-1)).view(shape)
@@ -130,7 +120,7 @@ def _train(
             if progress is not None and ((step + 1) % 50 == 0 or step + 1 == training.steps):
                 progress(step + 1, training.steps)
     weights = {name: value.numpy() for name, value in parameters.items()}
-    _check_finite(losses.numpy(), weights, numbers, arm, training)
+    _check_finite(losses.numpy(), weights, batches, training)
     return TrainedArm(
         weights=weights,
         replicates=numbers,
@@ -150,50 +140,14 @@ def _sizes(weights: dict[str, np.ndarray]) -> tuple[int, int, int]:
     return int(width), int(hidden), int(weights["output.weight"].shape[2])
 
 
-def _arm_of(mixture: pa.Table) -> str:
-    names = pc.unique(mixture["arm"]).to_pylist()
-    if len(names) != 1:
-        raise StaleInputError(f"a mixture of one arm was due, this one holds {names}", "materialise mixture_documents")
-    return str(names[0])
-
-
-def _inputs(
-    mixture: pa.Table, vectors: Vectors, labels: list[str], training: Training, seed: int, replicate: int, arm: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the matrix, and label codes, of each batch of a replicate; both [steps, batch]."""
-    rows = mixture.filter(pc.equal(mixture["replicate"], replicate)).sort_by(
-        [("domain", "ascending"), ("slot", "ascending"), ("doc_id", "ascending")]
-    )
-    domains = pc.unique(rows["domain"]).sort()
-    domain = pc.index_in(rows["domain"], value_set=domains).to_numpy().astype(np.int64)
-    slot = rows["slot"].to_numpy().astype(np.int64)
-    if len(slot) > 1 and bool(((np.diff(domain) == 0) & (np.diff(slot) == 0)).any()):
-        raise StaleInputError(
-            f"mixture of arm `{arm}`, replicate {replicate}: a slot is filled twice",
-            "materialise mixture_documents again",
-        )
-    codes = pc.index_in(rows["label"], value_set=pa.array(labels, pa.string()))
-    if codes.null_count:
-        unknown = rows["label"].filter(pc.is_null(codes))[0].as_py()
-        raise StaleInputError(
-            f"mixture of arm `{arm}`: label `{unknown}` is not among the {len(labels)} labels of real_documents",
-            "materialise real_documents and mixture_documents again",
-        )
-    order = batch_rows(
-        domain, slot, domains.to_pylist(), steps=training.steps, batch=training.batch, seed=seed, replicate=replicate
-    )
-    return vectors.rows(rows["doc_id"])[order], codes.to_numpy().astype(np.int64)[order]
-
-
-def _check_finite(
-    losses: np.ndarray, weights: dict[str, np.ndarray], numbers: list[int], arm: str, training: Training
-) -> None:
-    for place, number in enumerate(numbers):
+def _check_finite(losses: np.ndarray, weights: dict[str, np.ndarray], batches: ArmBatches, training: Training) -> None:
+    for place, number in enumerate(batches.replicates):
         bad = np.flatnonzero(~np.isfinite(losses[:, place]))
         if len(bad) or not all(np.isfinite(value[place]).all() for value in weights.values()):
             step = int(bad[0]) + 1 if len(bad) else training.steps
             raise SmcError(
-                f"training of arm `{arm}`, replicate {number}: the loss is not a finite number from step {step} on",
+                f"training of arm `{batches.arm}`, replicate {number}: "
+                f"the loss is not a finite number from step {step} on",
                 f"lower training.learning_rate (it is {training.learning_rate:g}), and check the embeddings",
             )
 

@@ -61,6 +61,22 @@ def test_assets_carry_what_a_person_needs(defs: dg.Definitions) -> None:
         assert spec.code_version, spec.key
 
 
+def test_checkpoints_tell_how_training_went(instance: dg.DagsterInstance) -> None:
+    key = STUDY.arms[0].key
+    of_arm = dg.AssetRecordsFilter(asset_key=dg.AssetKey("checkpoints"), asset_partitions=[key])
+    (record,) = instance.fetch_materializations(of_arm, limit=1).records
+    shown = {name: one.value for name, one in record.asset_materialization.metadata.items()}
+    assert shown["loss_curve"].startswith("![loss by step](data:image/png;base64,")
+    examples = STUDY.training.steps * STUDY.training.batch * STUDY.replicates
+    assert shown["examples_per_second"] == pytest.approx(examples / shown["seconds"])
+    assert (shown["budget_used"], shown["device"]) == (1.0, "CPU, one thread")
+    assert 10**8 < shown["memory_peak_bytes"] < 10**11
+    told = [one.user_message for one in instance.all_logs(record.run_id) if " trained (" in one.user_message]
+    assert len(told) == len(STUDY.arms)
+    assert f"({len(STUDY.arms)} of {len(STUDY.arms)}): loss " in told[-1]
+    assert told[-1].endswith("about 0 s left")
+
+
 def test_a_second_run_makes_nothing(tiny: Site) -> None:
     outcome = tiny.json("study", "run")
     assert sum(outcome["made"].values()) == 0
