@@ -13,6 +13,7 @@ MEASUREMENTS = (
     "bench.recall",
     "bench.embedding",
     "bench.heads",
+    "bench.full_tuning",
     "bench.known_truth",
 )
 

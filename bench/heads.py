@@ -32,7 +32,8 @@ from smc_dagster.tables import EMBEDDING_WIDTH
 from smc_dagster.training.arms import train_arms
 from smc_dagster.training.checkpoints import Checkpoint
 from smc_dagster.training.head_math import initial_parameters, rate_factor
-from smc_dagster.training.heads import TrainedArm, arm_batches
+from smc_dagster.training.heads import TrainedArm
+from smc_dagster.training.order import arm_batches
 from smc_dagster.training.predict import predict
 from smc_dagster.training.vectors import Vectors
 from smc_dagster.workbench import Workbench, open_workbench
@@ -72,7 +73,7 @@ def theirs(task: Task) -> tuple[dict[str, TrainedArm], float]:
     """The same heads by transformers.Trainer, and seconds within its `train()`."""
     found, taken = {}, 0.0
     for key, mixture in task.mixtures.items():
-        batches = arm_batches(mixture, task.vectors, task.labels, task.training, task.seed, task.replicates)
+        batches = arm_batches(mixture, task.vectors.rows, task.labels, task.training, task.seed, task.replicates)
         weights = []
         for place, number in enumerate(batches.replicates):
             head, seconds = _trained(task, batches.rows[:, place], batches.codes[:, place], number)

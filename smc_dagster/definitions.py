@@ -21,6 +21,7 @@ from smc_dagster.defs import (
     mixtures,
     release,
     synthesis,
+    tokens,
     training,
 )
 from smc_dagster.defs.resources import StudyResource
@@ -43,7 +44,19 @@ def build_defs(study: str | None = None, lake: str | None = None) -> dg.Definiti
     """
     reference = study or study_reference()
     opened = load_study(reference)
-    stages = (corpora, drift, features, language_model, synthesis, mixtures, training, evaluation, findings, release)
+    stages = (
+        corpora,
+        drift,
+        features,
+        tokens,
+        language_model,
+        synthesis,
+        mixtures,
+        training,
+        evaluation,
+        findings,
+        release,
+    )
     return dg.Definitions(
         assets=[one for stage in stages for one in stage.assets(opened)],
         asset_checks=checks.checks(opened),

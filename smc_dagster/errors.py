@@ -50,7 +50,11 @@ class GateError(SmcError):
 
 
 class ModelError(SmcError):
-    """A language model whose training fails, or that gives no text that could stand."""
+    """A network whose training fails, or a language model that gives no text that could stand."""
+
+
+class DeviceError(ModelError):
+    """A device that no longer answers: nothing else can be trained on it by this process."""
 
 
 class ExportError(SmcError):

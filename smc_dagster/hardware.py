@@ -1,7 +1,7 @@
-"""What torch may use of this machine: one thread for each piece of work, bfloat16 where the CPU has it.
+"""What torch may use of this machine: a GPU, one thread for each piece of work, bfloat16 where the hardware has it.
 
-What belongs here: holding torch to one thread, whoever else works at the time, what the CPU can do, and how much memory
-was used. What does not: the work.
+What belongs here: holding torch to one thread, whoever else works at the time, what the hardware can do, and how much
+memory was used. What does not: the work.
 
 Sums taken by several threads round differently from sums taken by one; pieces are worked on beside each other instead.
 """
@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
 
 _lock = threading.Lock()
 _inside = 0
@@ -58,6 +59,20 @@ def memory_peak() -> int:
     """Most memory that this process has held at once since it started, bytes."""
     # kilobytes but on macOS
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def device() -> Any:
+    """The GPU where there is one, else the CPU."""
+    import torch
+
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def bfloat16_pays(place: Any) -> bool:
+    """Whether a device multiplies bfloat16 faster than float32."""
+    import torch
+
+    return bool(torch.cuda.is_bf16_supported()) if place.type == "cuda" else has_bfloat16()
 
 
 def cores() -> int:

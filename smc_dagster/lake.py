@@ -239,6 +239,28 @@ class Lake:
             StaleInputError: the table is missing, or its fingerprint is another.
             LakeError: the file is damaged.
         """
+        path = self._checked(spec, partition, expect)
+        try:
+            if spec.folder:
+                return self._read_folder(spec, partition, columns)
+            with self.fs.open(path, "rb") as file:
+                return pq.read_table(file, columns=columns)
+        except (pa.ArrowInvalid, OSError, ValueError, KeyError) as error:
+            raise LakeError(f"{path} is damaged: {error}", f"materialise {spec.name} again") from error
+
+    def batches(
+        self, spec: TableSpec, partition: str | None = None, *, columns: list[str], expect: str
+    ) -> Iterator[pa.RecordBatch]:
+        """Read a table of one file, or one partition, piece by piece; arguments and errors as of `read`."""
+        path = self._checked(spec, partition, expect)
+        try:
+            with self.fs.open(path, "rb") as file:
+                yield from pq.ParquetFile(file).iter_batches(columns=columns)
+        except (pa.ArrowInvalid, OSError, ValueError, KeyError) as error:
+            raise LakeError(f"{path} is damaged: {error}", f"materialise {spec.name} again") from error
+
+    def _checked(self, spec: TableSpec, partition: str | None, expect: str | None) -> str:
+        """Path of a table that is there and, where a digest is expected, was made from that."""
         path = self.table_path(spec, partition)
         named = f"{spec.name}[{partition}]" if partition else spec.name
         if not self.fs.exists(path):
@@ -251,13 +273,7 @@ class Lake:
                     f"{named} was made from other inputs than the study now asks for (fingerprint {has}, due {expect})",
                     f"materialise {spec.name} first, or run `smc study run`",
                 )
-        try:
-            if spec.folder:
-                return self._read_folder(spec, partition, columns)
-            with self.fs.open(path, "rb") as file:
-                return pq.read_table(file, columns=columns)
-        except (pa.ArrowInvalid, OSError, ValueError, KeyError) as error:
-            raise LakeError(f"{path} is damaged: {error}", f"materialise {spec.name} again") from error
+        return path
 
     def _read_folder(self, spec: TableSpec, partition: str | None, columns: list[str] | None) -> pa.Table:
         pointer = self._pointer(spec, partition)

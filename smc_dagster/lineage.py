@@ -23,7 +23,7 @@ Made = tuple[object, dict[str, str]]
 # what is no table is told by the table that is written after it
 MARKERS = {"checkpoints": "training_curves", "generator_model": "generator_curves"}
 # one partition a version of the anchors: that of the study unless another is named
-VERSIONED = ("reality_anchors", "anchor_embeddings")
+VERSIONED = ("reality_anchors", "anchor_embeddings", "anchor_tokens")
 # findings that show what the pools are like
 PROFILED = ("domain_sensitivity", "domain_correlations", "study_report")
 
@@ -33,6 +33,9 @@ CODE_VERSIONS = {
     "real_embeddings": "1",
     "reality_anchors": "2",
     "anchor_embeddings": "1",
+    "real_tokens": "1",
+    "synthetic_tokens": "1",
+    "anchor_tokens": "1",
     "generator_model": "1",
     "synthetic_documents": "1",
     "synthetic_embeddings": "1",
@@ -74,6 +77,7 @@ class Lineage:
         encoder: digest of the encoder weights.
         pool_files: hash of the files that a pool is read from; None for a pool that is no files'.
         language_model: digest of what the language model is trained on from.
+        network: digest of what the networks of arms are trained from, where they are trained in full.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class Lineage:
         encoder: str,
         pool_files: Callable[[str], str | None] = lambda pool: None,
         language_model: str = "",
+        network: str = "",
     ) -> None:
         self.study = study
         self.lake = lake
@@ -96,6 +101,7 @@ class Lineage:
         self._encoder = encoder
         self._pool_files = pool_files
         self._language_model = language_model
+        self._network = network
         self._memo: dict[tuple[str, str | None], Fingerprint] = {}
         self._frozen: frozen.Frozen | None = None
 
@@ -220,6 +226,18 @@ class Lineage:
     def _anchor_embeddings(self) -> Made:
         return self._embedding_part(), self._inputs(("reality_anchors", None))
 
+    def _real_tokens(self) -> Made:
+        return self._token_part(), self._inputs(("real_documents", None))
+
+    def _synthetic_tokens(self, pool: str) -> Made:
+        return self._token_part(), self._inputs(("synthetic_documents", pool))
+
+    def _anchor_tokens(self) -> Made:
+        return self._token_part(), self._inputs(("reality_anchors", None))
+
+    def _token_part(self) -> object:
+        return {"network": self._network, "max_tokens": self.study.training.max_tokens}
+
     def _generator_model(self, generation: str | None = None) -> Made:
         """One generation, or the asset: all that the pools need."""
         if generation is None:
@@ -295,16 +313,21 @@ class Lineage:
     _mixture_composition = _mixture_documents
 
     def _checkpoints(self, key: str) -> Made:
-        inputs = self._inputs(("mixture_documents", key), ("real_embeddings", None))
-        series = self.study.arm(key).series
+        training, series = self.study.training, self.study.arm(key).series
+        # of frozen vectors a head is made, of tokens a whole network
+        text = "tokens" if training.is_full else "embeddings"
+        inputs = self._inputs(("mixture_documents", key), (f"real_{text}", None))
         if series.anchors:
-            inputs |= self._inputs(("anchor_embeddings", None))
+            inputs |= self._inputs((f"anchor_{text}", None))
         if series.pool is not None:
-            inputs |= self._inputs(("synthetic_embeddings", series.pool))
-        return self.study.training.model_dump(mode="json"), inputs
+            inputs |= self._inputs((f"synthetic_{text}", series.pool))
+        # how often a checkpoint is written changes no weight; where the network lies neither
+        part = training.model_dump(mode="json", exclude={"model", "checkpoint_every"})
+        return part | ({"network": self._network} if training.is_full else {}), inputs
 
     def _predictions(self, key: str) -> Made:
-        return "predictions", self._inputs(("checkpoints", key), ("reality_anchors", None), ("anchor_embeddings", None))
+        text = "anchor_tokens" if self.study.training.is_full else "anchor_embeddings"
+        return "predictions", self._inputs(("checkpoints", key), ("reality_anchors", None), (text, None))
 
     def _arm_metrics(self, key: str) -> Made:
         part = {"evaluation": self.study.evaluation.model_dump(mode="json"), "level": self.study.findings.level}

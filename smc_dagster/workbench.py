@@ -76,6 +76,7 @@ def open_workbench(study: str | None = None, lake: str | None = None, *, claim: 
     from smc_dagster.synthesis.language_model.network import base_digest
     from smc_dagster.synthesis.registry import check_pools, files_signature
     from smc_dagster.training.encoder import encoder_digest
+    from smc_dagster.training.full.base import base_digest as network_digest
 
     opened = load_study(study)
     check_pools(opened)
@@ -92,6 +93,7 @@ def open_workbench(study: str | None = None, lake: str | None = None, *, claim: 
         encoder=encoder_digest(opened.training.encoder),
         pool_files=lambda pool: files_signature(opened, pool, places.synthetic_landing(opened.name)),
         language_model=base_digest(opened.language_model) if opened.generations else "",
+        network=network_digest(opened.training.model) if opened.training.is_full else "",
     )
     return Workbench(opened, store, lineage)
 

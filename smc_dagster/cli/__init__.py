@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from smc_dagster.cli import anchors, arms, caps, export, findings, ingest, machine, profile, release, runs
+from smc_dagster.cli import anchors, arms, caps, export, findings, ingest, machine, profile, release, runs, training
 from smc_dagster.cli.terminal import err, printable
 from smc_dagster.errors import SmcError
 
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.add_typer(runs.study_app, name="study")
 app.add_typer(anchors.anchors_app, name="anchors")
 app.add_typer(caps.caps_app, name="caps")
+app.add_typer(training.training_app, name="training")
 for command in (
     findings.findings,
     arms.arms,

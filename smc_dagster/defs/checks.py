@@ -18,8 +18,8 @@ from smc_dagster.defs.resources import StudyResource
 from smc_dagster.defs.training import label_list
 from smc_dagster.quality.expectations import CheckResult, Context, run_suite, suite_names
 from smc_dagster.study import Study
-from smc_dagster.training import checkpoints as store
 from smc_dagster.training.compute import budget_due, departures
+from smc_dagster.training.trained import described
 from smc_dagster.workbench import Workbench
 
 
@@ -51,7 +51,8 @@ def _fixed_compute(arms: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
         bench = smc.open()
         due = budget_due(bench.study.training, len(label_list(bench)))
         for key in context.op_execution_context.partition_keys:
-            stored = store.load(bench.lake, key, bench.lineage.due("checkpoints", key).digest)
+            expect = bench.lineage.due("checkpoints", key).digest
+            stored = described(bench.lake, bench.study.training, key, expect)
             wrong = departures(stored.budget, due)
             if len(stored.replicates) != bench.study.replicates:
                 wrong.append(f"{len(stored.replicates)} replicates instead of {bench.study.replicates}")

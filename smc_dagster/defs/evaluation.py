@@ -3,12 +3,15 @@
 What belongs here: the Dagster side of training/predict.py and evaluation/. What does not: the measures.
 """
 
+from collections.abc import Callable
+
 import dagster as dg
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from smc_dagster import progress
 from smc_dagster.defs import metadata
+from smc_dagster.defs.full_training import predict_full
 from smc_dagster.defs.partitions import ONE_RUN, arm_partitions
 from smc_dagster.defs.resources import StudyResource
 from smc_dagster.evaluation.arm_metrics import arm_metrics as measure
@@ -18,6 +21,7 @@ from smc_dagster.study import Study
 from smc_dagster.tables import ANCHOR_EVAL_SLICES
 from smc_dagster.training import checkpoints as store
 from smc_dagster.training.predict import predict
+from smc_dagster.training.trained import described
 from smc_dagster.training.vectors import Vectors
 from smc_dagster.workbench import Workbench
 
@@ -27,10 +31,11 @@ GROUP = "evaluation"
 def assets(study: Study) -> list[dg.AssetsDefinition]:
     """The group's assets."""
     arms = arm_partitions(study)
+    text = "tokens" if study.training.is_full else "embeddings"
 
     @dg.asset(
         group_name=GROUP,
-        deps=["checkpoints", "reality_anchors", "real_embeddings", "anchor_embeddings"],
+        deps=["checkpoints", "reality_anchors", f"real_{text}", f"anchor_{text}"],
         partitions_def=arms,
         backfill_policy=ONE_RUN,
         kinds={"parquet", "pytorch"},
@@ -41,11 +46,11 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
         """Each replicate's prediction for every document of the natural test split and of each anchor slice."""
         bench = smc.open()
         documents = evaluation_documents(bench)
-        vectors = Vectors.build([bench.read("real_embeddings"), bench.read("anchor_embeddings")])
+        tables = [bench.read(f"real_{text}"), bench.read(f"anchor_{text}")]
+        judge = full_judge(bench, documents, tables) if study.training.is_full else head_judge(bench, documents, tables)
         keys = list(context.partition_keys)
         for done, key in enumerate(keys, 1):
-            due = bench.lineage.due("checkpoints", key).digest
-            bench.write("predictions", predict(store.load(bench.lake, key, due), documents, vectors, key), key)
+            bench.write("predictions", judge(key), key)
             context.add_asset_metadata(metadata.of_table(bench, "predictions", key), partition_key=key)
             progress.report("predict", done, len(keys))
         return dg.MaterializeResult()
@@ -65,7 +70,8 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
         level = bench.study.findings.level
         keys = list(context.partition_keys)
         for done, key in enumerate(keys, 1):
-            budget = store.load(bench.lake, key, bench.lineage.due("checkpoints", key).digest).budget
+            due = bench.lineage.due("checkpoints", key).digest
+            budget = described(bench.lake, bench.study.training, key, due).budget
             rows = measure(
                 bench.read("predictions", key),
                 bench.study.arm(key),
@@ -84,6 +90,20 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
         return dg.MaterializeResult()
 
     return [predictions, arm_metrics]
+
+
+def head_judge(bench: Workbench, documents: pa.Table, embeddings: list[pa.Table]) -> Callable[[str], pa.Table]:
+    """PREDICTIONS of an arm's heads, by arm key."""
+    vectors = Vectors.build(embeddings)
+    due = bench.lineage.due
+    return lambda key: predict(store.load(bench.lake, key, due("checkpoints", key).digest), documents, vectors, key)
+
+
+def full_judge(bench: Workbench, documents: pa.Table, tokens: list[pa.Table]) -> Callable[[str], pa.Table]:
+    """PREDICTIONS of an arm's whole networks, by arm key."""
+    known = pa.concat_tables(tokens)
+    held = known.filter(pc.is_in(known["doc_id"], value_set=pc.unique(documents["doc_id"])))
+    return lambda key: predict_full(bench, key, documents, held)
 
 
 def evaluation_documents(bench: Workbench) -> pa.Table:

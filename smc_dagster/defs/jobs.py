@@ -18,8 +18,10 @@ def jobs(study: Study) -> list[dg.UnresolvedAssetJobDefinition]:
     """Every job of the code location."""
     groups = dg.AssetSelection.groups
     models = dg.AssetSelection.assets(*(["generator_model"] if study.generations else []))
+    tokens = ["real_tokens", "anchor_tokens"] if study.training.is_full else []
     by_pool = dg.AssetSelection.assets(
-        "synthetic_documents", "synthetic_embeddings", "synthetic_scores", "synthetic_profile", "drift_report"
+        *["synthetic_documents", "synthetic_embeddings", "synthetic_scores", "synthetic_profile", "drift_report"],
+        *(["synthetic_tokens"] if study.training.is_full else []),
     )
     return [
         dg.define_asset_job(
@@ -30,7 +32,7 @@ def jobs(study: Study) -> list[dg.UnresolvedAssetJobDefinition]:
         dg.define_asset_job(
             CORPUS,
             selection=dg.AssetSelection.assets(
-                "real_documents", "real_embeddings", "reality_anchors", "anchor_embeddings"
+                "real_documents", "real_embeddings", "reality_anchors", "anchor_embeddings", *tokens
             )
             | models,
             description="Join all days, cluster, split, fix the tail, embed, freeze anchors; train what pools sample.",

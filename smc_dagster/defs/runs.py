@@ -27,6 +27,9 @@ INGESTED = ("raw_documents", "day_drift")
 # asset -> table whose fingerprint tells whether it is fresh
 CORPUS = {name: name for name in ("real_documents", "real_embeddings", "reality_anchors", "anchor_embeddings")}
 MODEL = {"generator_model": "generator_model"}
+# made where whole networks are trained
+CORPUS_TOKENS = {name: name for name in ("real_tokens", "anchor_tokens")}
+POOL_TOKENS = {"synthetic_tokens": "synthetic_tokens"}
 POOLS = {
     "synthetic_documents": "synthetic_documents",
     "synthetic_embeddings": "synthetic_embeddings",
@@ -75,15 +78,17 @@ class StudyRun:
         self.bench.lineage.forget()
         announce("corpus")
         # the model is an asset only where a pool samples it
-        self._stage(jobs.CORPUS, CORPUS | (MODEL if self.bench.study.generations else {}), [None])
+        study = self.bench.study
+        tokens = CORPUS_TOKENS if study.training.is_full else {}
+        self._stage(jobs.CORPUS, CORPUS | tokens | (MODEL if study.generations else {}), [None])
         # anchors may have been frozen just now, and frozen ones must be what they were
         self.bench.lineage.forget()
         self.bench.read("reality_anchors")
         announce("pools")
-        self._stage(jobs.POOLS, POOLS, list(self.bench.study.pools))
+        self._stage(jobs.POOLS, POOLS | (POOL_TOKENS if study.training.is_full else {}), list(study.pools))
         self._stage(jobs.COMPARE, COMPARED, [None])
         announce("arms")
-        self._stage(jobs.ARMS, ARMS, [arm.key for arm in self.bench.study.arms], {arm.key for arm in arms})
+        self._stage(jobs.ARMS, ARMS, [arm.key for arm in study.arms], {arm.key for arm in arms})
         announce("findings")
         self._findings()
         return self.outcome

@@ -32,8 +32,8 @@ from smc_dagster.study.sections import (
     Split,
     Strictness,
     Tail,
-    Training,
 )
+from smc_dagster.study.training import Training
 
 __all__ = [
     "NAME_PATTERN",

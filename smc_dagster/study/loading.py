@@ -88,7 +88,8 @@ def _take_corpus(raw: dict[Any, Any], file: str) -> None:
 
 
 def _resolve_paths(raw: dict[Any, Any], folder: Path) -> None:
-    """Make the relative paths of the corpus and of pools absolute; what is no mapping is left to the checks."""
+    """Make the relative paths of the corpus, of pools and of the model absolute; what is no mapping is left to the
+    checks."""
 
     def inside(value: Any, *keys: str) -> Any:
         for key in keys:
@@ -102,6 +103,11 @@ def _resolve_paths(raw: dict[Any, Any], folder: Path) -> None:
         given = inside(owner, "path")
         if isinstance(given, str) and "://" not in given:
             owner["path"] = str((folder / Path(given).expanduser()).resolve())
+    network = inside(raw, "training", "model")
+    for key in ("folder", "config"):
+        given = inside(network, key)
+        if isinstance(given, str):
+            network[key] = str((folder / Path(given).expanduser()).resolve())
     # a dataset's name may be that of a folder
     source, name = owners[0], inside(owners[0], "name")
     if isinstance(name, str) and inside(source, "kind") == "huggingface" and (folder / name).is_dir():

@@ -32,9 +32,9 @@ from smc_dagster.study.sections import (
     Series,
     Split,
     Tail,
-    Training,
 )
 from smc_dagster.study.sources import Model
+from smc_dagster.study.training import Training
 
 
 class Study(Model):

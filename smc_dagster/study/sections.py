@@ -177,19 +177,6 @@ class Screening(Model):
         return min(self.contamination_floor, self.jaccard)
 
 
-class Training(Model):
-    """The fixed compute budget of every arm and replicate."""
-
-    encoder: str = Field(default="all-MiniLM-L6-v2", description="the locked weights, or a local folder")
-    max_tokens: int = Field(default=64, ge=8, le=512)
-    hidden: int = Field(default=256, ge=8, le=4096)
-    steps: int = Field(default=600, ge=1)
-    batch: int = Field(default=128, ge=1)
-    learning_rate: float = Field(default=1e-2, gt=0, le=1)
-    weight_decay: float = Field(default=0.1, ge=0, le=1)
-    warmup: float = Field(default=0.1, ge=0, lt=1, description="share of steps with a rising learning rate")
-
-
 class Evaluation(Model):
     """How predictions become metrics."""
 

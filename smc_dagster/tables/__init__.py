@@ -30,6 +30,7 @@ from smc_dagster.tables.spec import (
 )
 from smc_dagster.tables.stages import (
     ANCHOR_EMBEDDINGS,
+    ANCHOR_TOKENS,
     ARM_AUDIT,
     ARM_METRICS,
     DAY_DRIFT,
@@ -44,12 +45,14 @@ from smc_dagster.tables.stages import (
     RAW_DOCUMENTS,
     REAL_DOCUMENTS,
     REAL_EMBEDDINGS,
+    REAL_TOKENS,
     REALITY_ANCHORS,
     SYNTHETIC_DOCUMENTS,
     SYNTHETIC_EMBEDDINGS,
     SYNTHETIC_PROFILE,
     SYNTHETIC_QUARANTINE,
     SYNTHETIC_SCORES,
+    SYNTHETIC_TOKENS,
     TRAINING_CURVES,
 )
 
@@ -57,6 +60,7 @@ __all__ = [
     "ALL_DOMAINS",
     "ANCHOR_EMBEDDINGS",
     "ANCHOR_EVAL_SLICES",
+    "ANCHOR_TOKENS",
     "ANCHOR_TRAIN",
     "ARM_AUDIT",
     "ARM_METRICS",
@@ -83,6 +87,7 @@ __all__ = [
     "REALITY_ANCHORS",
     "REAL_DOCUMENTS",
     "REAL_EMBEDDINGS",
+    "REAL_TOKENS",
     "SAFE_SHARES",
     "SPLITS",
     "STRICTNESS_TRADE",
@@ -91,6 +96,7 @@ __all__ = [
     "SYNTHETIC_PROFILE",
     "SYNTHETIC_QUARANTINE",
     "SYNTHETIC_SCORES",
+    "SYNTHETIC_TOKENS",
     "TABLES",
     "TRAINING_CURVES",
     "TRAINING_SPLITS",

@@ -153,6 +153,11 @@ REAL_EMBEDDINGS = TableSpec("real_embeddings", _EMBEDDING)
 SYNTHETIC_EMBEDDINGS = TableSpec("synthetic_embeddings", _EMBEDDING, "pool")
 # of every document of a version of the anchors, those that left the corpus and edits included
 ANCHOR_EMBEDDINGS = TableSpec("anchor_embeddings", _EMBEDDING, "version")
+# token ids of each document, cut as the network that is trained takes them; only where `training.tuning` is `full`
+_TOKENS = pa.schema([("doc_id", pa.string(), False), ("tokens", pa.list_(pa.int32()), False)])
+REAL_TOKENS = TableSpec("real_tokens", _TOKENS)
+SYNTHETIC_TOKENS = TableSpec("synthetic_tokens", _TOKENS, "pool")
+ANCHOR_TOKENS = TableSpec("anchor_tokens", _TOKENS, "version")
 MIXTURE_DOCUMENTS = TableSpec(
     "mixture_documents",
     pa.schema(

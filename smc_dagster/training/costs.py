@@ -15,8 +15,8 @@ from smc_dagster.lake import Lake
 from smc_dagster.lineage import MARKERS, Lineage
 from smc_dagster.study import Study
 from smc_dagster.tables import REAL_DOCUMENTS, TABLES
-from smc_dagster.training import checkpoints
 from smc_dagster.training.compute import budget_due
+from smc_dagster.training.trained import time_taken
 
 # stage as a person calls it -> table whose fingerprint tells
 STAGES = {
@@ -46,7 +46,7 @@ def _state(lineage: Lineage, lake: Lake, table: str, arm: str) -> str:
 
 
 def known_labels(lake: Lake) -> int | None:
-    """Labels of the corpus in the lake, which are the outputs of a head; None before there is one."""
+    """Labels of the corpus in the lake, which are the outputs of a network; None before there is one."""
     if lake.fingerprint(REAL_DOCUMENTS) is None:
         return None
     return len(pc.unique(lake.read(REAL_DOCUMENTS, columns=["label"])["label"]))
@@ -70,7 +70,7 @@ class Costs:
             "tokens": int(due["tokens_seen"]) * study.replicates,
             "flops": None if labels is None else int(due["flops"]) * study.replicates,
         }
-        found = {arm.key: checkpoints.time_taken(lake, arm.key) for arm in study.arms}
+        found = {arm.key: time_taken(lake, study.training, arm.key) for arm in study.arms}
         self._taken = {key: one for key, one in found.items() if one is not None}
         rates = [seconds / flops for seconds, flops in self._taken.values() if flops > 0]
         self._rate = median(rates) if rates else None

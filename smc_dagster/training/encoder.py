@@ -1,12 +1,10 @@
 """Texts to unit vectors by a frozen sentence encoder.
 
-What belongs here: tokenising, batching, pooling. What does not: where the weights come from (weights.py), which texts
-are embedded and what is reused (embeddings.py).
+What belongs here: tokenising, running, pooling. What does not: batching (shapes.py), where the weights come from
+(weights.py), which texts are embedded and what is reused (embeddings.py).
 
-A vector depends on its own text alone. The length that a text is padded to follows from its own number of tokens, and
-every batch of that length has the same number of rows, the last one filled up: a matrix product of another shape may
-take another code path and round differently. The tests hold vectors to be equal, bit for bit, whatever
-else is in the call.
+A vector depends on its own text alone (shapes.py). The tests hold vectors to be equal, bit for bit, whatever else is in
+the call.
 Across machines (bfloat16 or not, another BLAS) expect a cosine of at least .999.
 """
 
@@ -24,14 +22,11 @@ import numpy as np
 from smc_dagster.errors import WeightsError
 from smc_dagster.hardware import has_bfloat16, one_torch_thread
 from smc_dagster.tables import EMBEDDING_WIDTH
+from smc_dagster.training.shapes import fixed_batches, padded
 from smc_dagster.training.weights import encoder_digest, encoder_folder
 
 __all__ = ["embed", "encoder_digest"]
 
-# tokens of a batch, about: large enough for full speed, small enough that filling the last batch costs little
-BATCH_TOKENS = 960
-# texts are padded to the next of these lengths: few shapes, and few wasted tokens where most texts are
-LENGTHS = np.array([*range(4, 33, 4), *range(40, 65, 8), *range(96, 513, 32)])
 TOKENISE_AT_ONCE = 10_000
 
 
@@ -56,21 +51,13 @@ def embed(
     if not texts:
         return out
     tokenizer, model = _load(str(encoder_folder(encoder)), encoder_digest(encoder))
-    tokens = _tokenise(tokenizer, texts, max_tokens)
-    lengths = LENGTHS[np.searchsorted(LENGTHS, [len(one) for one in tokens])]
+    tokens = tokenise(tokenizer, texts, max_tokens)
     padding = tokenizer.pad_token_id or 0
-    batches: list[tuple[int, np.ndarray]] = []
-    # longest first: what runs out of memory does so at once, and the time left is never underestimated
-    for length in np.unique(lengths)[::-1].tolist():
-        places = np.flatnonzero(lengths == length)
-        rows = max(1, BATCH_TOKENS // length)
-        batches += [(length, places[first : first + rows]) for first in range(0, len(places), rows)]
 
-    def run(one: tuple[int, np.ndarray]) -> int:
-        length, batch = one
-        rows = max(1, BATCH_TOKENS // length)
+    def run(one: tuple[int, int, np.ndarray]) -> int:
+        length, rows, batch = one
         with one_torch_thread():
-            vectors = _forward(model, *_padded([tokens[place] for place in batch], rows, length, padding))
+            vectors = _forward(model, *padded([tokens[place] for place in batch], rows, length, padding))
         out[batch] = vectors[: len(batch)]
         return len(batch)
 
@@ -78,29 +65,21 @@ def embed(
     done = 0
     cores = len(os.sched_getaffinity(0))
     with one_torch_thread(), ThreadPoolExecutor(cores, thread_name_prefix="embed") as pool:
-        for count in pool.map(run, batches):
+        for count in pool.map(run, fixed_batches([len(one) for one in tokens])):
             done += count
             if progress is not None:
                 progress(done, len(texts))
     return out
 
 
-def _tokenise(tokenizer: Any, texts: list[str], max_tokens: int) -> list[list[int]]:
+def tokenise(tokenizer: Any, texts: list[str], max_tokens: int) -> list[list[int]]:
+    """Token ids of each text, special ones included, cut at `max_tokens`."""
     tokens: list[list[int]] = []
     for first in range(0, len(texts), TOKENISE_AT_ONCE):
         some = texts[first : first + TOKENISE_AT_ONCE]
         encoded = tokenizer(some, padding=False, truncation=True, max_length=max_tokens, return_attention_mask=False)
         tokens.extend(encoded["input_ids"])
     return tokens
-
-
-def _padded(batch: list[list[int]], rows: int, length: int, padding: int) -> tuple[np.ndarray, np.ndarray]:
-    """Token ids and attention mask, both [rows, length]; rows beyond the batch repeat its first text."""
-    filled = batch + [batch[0]] * (rows - len(batch))
-    mask = np.arange(length) < np.array([len(one) for one in filled])[:, None]
-    ids = np.full((rows, length), padding, dtype=np.int64)
-    ids[mask] = np.concatenate(filled)
-    return ids, mask.astype(np.int64)
 
 
 def _forward(model: Any, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:

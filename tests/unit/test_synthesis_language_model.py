@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,10 @@ import pytest
 import torch
 
 from smc_dagster.errors import ModelError, StudyError, WeightsError
+from smc_dagster.fit import checkpoint, loop
 from smc_dagster.study import Study
 from smc_dagster.study.language_model import LanguageModel
-from smc_dagster.synthesis.language_model import batches, checkpoint, network, train
+from smc_dagster.synthesis.language_model import batches, network, train
 from smc_dagster.synthesis.language_model.draw import ROWS, Wanted, draw
 from smc_dagster.synthesis.language_model.sample import Diversity, sample
 from smc_dagster.synthesis.language_model.vocabulary import drawable, learn
@@ -98,48 +98,9 @@ def test_a_run_that_was_cut_ends_with_the_same_weights(tmp_path: Path, monkeypat
     assert found.step == 4
     assert checkpoint.latest(tmp_path / "cut", "another") is None
     # on one core as on two
-    monkeypatch.setattr(train, "cores", lambda: 1)
+    monkeypatch.setattr(loop, "cores", lambda: 1)
     again = trained(tmp_path / "cut", section)
     assert all(torch.equal(again[name], one) for name, one in whole.items())
-
-
-def test_a_loss_that_is_no_number_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    section = SECTION.model_copy(update={"checkpoint_every": 2})
-    inner, calls = train._step, []
-
-    def step(*given: Any) -> tuple[float, int]:
-        calls.append(1)
-        loss, count = inner(*given)
-        return (float("nan") if len(calls) == 4 else loss), count
-
-    monkeypatch.setattr(train, "_step", step)
-    with pytest.raises(ModelError, match="nan at step 4"):
-        trained(tmp_path, section)
-    found = checkpoint.latest(tmp_path, "key")
-    assert found is not None
-    assert found.step == 2
-
-
-def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    state = checkpoint.State(2, [(2, 1.5)], 9, {"w": torch.ones(3)}, {"exp_avg/w": torch.zeros(3)})
-    checkpoint.save(tmp_path, "key", state)
-
-    def full(number: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(ModelError, match="No space left"):
-        checkpoint.save(tmp_path, "key", checkpoint.State(4, [], 9, {"w": torch.zeros(3)}, {}))
-    assert [one.name for one in tmp_path.iterdir()] == ["step-000000002"]
-    found = checkpoint.latest(tmp_path, "key")
-    assert found is not None
-    assert (found.step, found.curve, found.weights["w"].tolist()) == (2, [(2, 1.5)], [1, 1, 1])
-
-
-def test_a_damaged_checkpoint_is_none(tmp_path: Path) -> None:
-    checkpoint.save(tmp_path, "key", checkpoint.State(2, [], 9, {"w": torch.ones(3)}, {"m/w": torch.ones(3)}))
-    (tmp_path / "step-000000002" / checkpoint.WEIGHTS).write_bytes(b"no safetensors")
-    assert checkpoint.latest(tmp_path, "key") is None
 
 
 def counts(**given: int) -> dict[str, int]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smc_dagster.hardware import has_bfloat16
+from smc_dagster.hardware import bfloat16_pays
 
 ROWS = 128
 
@@ -62,7 +62,7 @@ def draw(
     tokens[:, 0] = told[:, 0]
     done = torch.zeros(ROWS, dtype=torch.bool, device=place)
     cache = None
-    fast = place.type == "cuda" or has_bfloat16()
+    fast = bfloat16_pays(place)
     with torch.inference_mode(), torch.autocast(place.type, dtype=torch.bfloat16, enabled=fast):
         for column in range(1, most):
             out = model(input_ids=tokens[:, column - 1 : column], past_key_values=cache, use_cache=True)

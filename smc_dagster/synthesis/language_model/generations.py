@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from smc_dagster.errors import LakeError
+from smc_dagster.hardware import device
 from smc_dagster.study.language_model import LanguageModel
 from smc_dagster.synthesis.language_model import network
 from smc_dagster.synthesis.language_model.batches import sequences
@@ -100,7 +101,7 @@ def make_generation(
     shutil.rmtree(folder, ignore_errors=True)
     network.write(model.cpu(), vocabulary, folder)
     facts: dict[str, float | str] = {
-        "device": str(network.device()),
+        "device": str(device()),
         "parameters": sum(one.numel() for one in model.parameters()),
         "texts": texts.num_rows,
         "steps": done.steps,

@@ -21,13 +21,6 @@ WEIGHTS = "model.safetensors"
 _SHAPING = ("config.json", "tokenizer.json", "tokenizer_config.json")
 
 
-def device() -> Any:
-    """The GPU where there is one, else the CPU."""
-    import torch
-
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def base_digest(section: LanguageModel) -> str:
     """What the model is trained on from: `scratch`, the hub name, or a digest of a local folder's files.
 

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from smc_dagster.corpora.text import normalise
 from smc_dagster.errors import ModelError
-from smc_dagster.hardware import cores, one_torch_thread
+from smc_dagster.hardware import cores, device, one_torch_thread
 from smc_dagster.study import digest_of
 from smc_dagster.synthesis.language_model import network
 from smc_dagster.synthesis.language_model.draw import ROWS, Wanted, draw
@@ -93,7 +93,7 @@ class _Source:
     def __init__(self, model: Any, vocabulary: Vocabulary, train: pa.Table, diversity: Diversity, seed: int) -> None:
         import torch
 
-        place = network.device()
+        place = device()
         self.model, self.vocabulary, self.diversity, self.seed = model.to(place), vocabulary, diversity, seed
         self.banned = ~torch.from_numpy(drawable(vocabulary))
         # a network may have more outputs than its tokenizer has tokens

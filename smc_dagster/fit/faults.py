@@ -1,0 +1,29 @@
+"""What the errors of a device mean.
+
+What belongs here: telling want of memory and a lost device from other errors. What does not: what is done about it
+(loop.py).
+"""
+
+from __future__ import annotations
+
+# torch has a class for want of memory on a GPU alone; on a CPU its allocator raises a plain RuntimeError
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "CUDA error: out of memory")
+_LOST = ("CUDA error", "NCCL error", "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed, on whatever device."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(one in str(error) for one in _NO_MEMORY)
+
+
+def is_lost_device(error: BaseException) -> bool:
+    """Whether the device no longer answers: what this process holds on it is gone."""
+    import torch
+
+    if isinstance(error, torch.AcceleratorError):
+        return True
+    return isinstance(error, RuntimeError) and any(one in str(error) for one in _LOST)

@@ -1,0 +1,147 @@
+"""The network for sequence classification: begun from a base folder, opened from a trained one.
+
+What belongs here: transformers' side of opening, with weights from safetensors only and no code that comes with a
+model. What does not: which base a study means (base.py), training (run.py).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from smc_dagster.errors import WeightsError
+from smc_dagster.hardware import bfloat16_pays, device, has_bfloat16
+
+# initial weights are drawn from torch's one generator: networks are begun one at a time
+_lock = threading.Lock()
+_REMEDY = (
+    "give a folder of config.json, a tokenizer and model.safetensors that transformers can classify sequences with"
+)
+
+
+def begin(folder: Path, labels: list[str], seed: int, *, scratch: bool, padding: int) -> Any:
+    """A network to train, float32, in evaluation mode; what is not in the folder starts at random, from the seed alone.
+
+    Args:
+        folder: config, and weights unless `scratch`.
+        labels: outputs, in order.
+        scratch: start from the config with random weights.
+        padding: id of the token that fills up batches.
+
+    Raises:
+        WeightsError: transformers cannot read it, or weights of the encoder are missing.
+    """
+    with _lock:
+        return _begin(folder, labels, seed, scratch, padding)
+
+
+def _begin(folder: Path, labels: list[str], seed: int, scratch: bool, padding: int) -> Any:
+    hush()
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    local = {"local_files_only": True, "trust_remote_code": False}
+    names = dict(enumerate(labels))
+    kind = AutoModelForSequenceClassification
+    try:
+        config = AutoConfig.from_pretrained(
+            folder, id2label=names, label2id={label: code for code, label in names.items()}, **local
+        )
+        config.pad_token_id = padding
+        config.problem_type = "single_label_classification"
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            if scratch:
+                return kind.from_config(config, **_attention()).float().eval()
+            model, report = kind.from_pretrained(
+                folder,
+                config=config,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+                # a head for other labels is replaced
+                ignore_mismatched_sizes=True,
+                **_attention(),
+                **local,
+            )
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise WeightsError(f"{folder}: not readable as a classifier of sequences: {error}", _REMEDY) from error
+    lost = {*report["missing_keys"], *(str(one[0]) for one in report["mismatched_keys"])}
+    inner = f"{model.base_model_prefix}."
+    missing = sorted(name for name in lost if name.startswith(inner) and "pooler." not in name)
+    if missing:
+        raise WeightsError(f"{folder}: lacks {len(missing)} weights of its model, {missing[0]} the first", _REMEDY)
+    return model.eval()
+
+
+def opened(folder: Path) -> Any:
+    """A trained network, float32, in evaluation mode.
+
+    Raises:
+        WeightsError: it is not readable.
+    """
+    hush()
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoModelForSequenceClassification
+
+    try:
+        return AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            use_safetensors=True,
+            dtype=torch.float32,
+            local_files_only=True,
+            trust_remote_code=False,
+            **_attention(),
+        ).eval()
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise WeightsError(f"{folder}: {error}", "materialise checkpoints again") from error
+
+
+def shape_only(folder: Path, labels: int) -> Any:
+    """The network without weights, on the device `meta`, to count what it costs.
+
+    Raises:
+        WeightsError: transformers cannot read the config.
+    """
+    hush()
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    try:
+        config = AutoConfig.from_pretrained(folder, num_labels=labels, local_files_only=True, trust_remote_code=False)
+        config.pad_token_id = getattr(config, "pad_token_id", None) or 0
+        with torch.device("meta"):
+            # fused attention looks into its mask, and there is none to look into
+            return AutoModelForSequenceClassification.from_config(config, attn_implementation="eager").eval()
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        raise WeightsError(f"{folder}: not readable as a classifier of sequences: {error}", _REMEDY) from error
+
+
+def logits(model: Any, ids: Any, mask: Any) -> Any:
+    """Logits [rows, labels] float32 of token ids and attention mask [rows, length], int64 arrays of numpy."""
+    import torch
+
+    place = model.device
+    given = {"input_ids": torch.from_numpy(ids).to(place), "attention_mask": torch.from_numpy(mask).to(place)}
+    with torch.autocast(place.type, dtype=torch.bfloat16, enabled=bfloat16_pays(place)):
+        return model(**given).logits.float()
+
+
+def _attention() -> dict[str, str]:
+    """torch's fused attention with bfloat16 on a CPU takes ten times as long on texts this short; else it pays."""
+    return {"attn_implementation": "eager"} if device().type == "cpu" and has_bfloat16() else {}
+
+
+def hush() -> None:
+    """Keep transformers off the network unless the user says otherwise, and its bars and advice out of the output."""
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
