@@ -6,9 +6,10 @@ methods (drift.py), the history of reports (drift_history.py), limits (study/gat
 A day brings what no day before it held: a source that is read anew every day repeats itself. It counts as drifted in
 a column where its score is at or above the study's limit, and above what chance makes of so few documents: over a few
 hundred labels, a day of a few hundred documents is by itself some tenths away from the corpus it was drawn from.
-Chance is measured: the 95 % quantile of the score over 99 random partitions of all documents of both sides into two
+Chance is measured: the 99 % quantile of the score over 99 random partitions of all documents of both sides into two
 of the same sizes (a permutation test). For the embedding it is that of the Mann-Whitney statistic of two equal
-distributions, .5 + 1.645 sqrt((m + n + 1) / 12mn), on the half that the classifier is judged by.
+distributions, .5 + 2.326 sqrt((m + n + 1) / 12mn), on the half that the classifier is judged by. So a day like those
+before exceeds chance in one of the five columns at most one time in 20.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ COLUMNS = ["doc_id", "domain", "label", "text"]
 _PLAIN = pa.schema([(name, pa.string()) for name in COLUMNS])
 # fewer documents are not compared; of more than so many of a side, no more are embedded
 FEWEST, EMBEDDED = 20, 1000
-PARTITIONS, QUANTILE, NORMAL_QUANTILE = 99, 0.95, 1.6449
+PARTITIONS, QUANTILE, NORMAL_QUANTILE = 99, 0.99, 2.3263
 
 
 class DayScore(NamedTuple):
@@ -143,7 +144,7 @@ def day_drift(
 
 
 def by_chance(reference: pd.DataFrame, current: pd.DataFrame, seed: int) -> dict[str, float]:
-    """The 95 % quantile of each column's score over random partitions of both sides together.
+    """The 99 % quantile of each column's score over random partitions of both sides together.
 
     Args:
         reference, current: from `drift.described`.

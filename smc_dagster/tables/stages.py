@@ -286,7 +286,7 @@ DAY_DRIFT = TableSpec(
             ("method", pa.string(), False),
             ("score", pa.float64()),
             ("limit", pa.float64()),
-            ("chance", pa.float64()),  # 95 % quantile of the score where the day is like those before
+            ("chance", pa.float64()),  # 99 % quantile of the score where the day is like those before
             ("drifted", pa.bool_()),
             ("n", pa.int64()),  # documents compared
             ("n_reference", pa.int64()),

@@ -71,7 +71,7 @@ def test_a_day_that_drifts_warns_and_asks_for_the_study_once(tiny_copy: Site, mo
                 if one.check_name == "like_the_days_before"
             }
         shown = instance.get_latest_materialization_event(dg.AssetKey("day_drift"))
-    assert checked == {LIKE: True, UNLIKE: False}
+    assert checked == {LIKE: True, UNLIKE: False}, lake.read(DAY_DRIFT, LIKE).to_pylist()
     rows = lake.read(DAY_DRIFT, UNLIKE).to_pylist()
     assert {row["column"] for row in rows if row["drifted"]} == {"label", "domain", "words", "characters", "embedding"}
     assert {row["n"] for row in rows} == {200}
