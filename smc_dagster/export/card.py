@@ -47,7 +47,7 @@ def card(found: Mapping[str, Any]) -> str:
     front = ModelCardData(
         library_name="transformers",
         pipeline_tag="text-classification",
-        base_model=found["base_model"],
+        base_model=found["origin"].hub,
         model_name=f"{study.name} {arm.key}",
         tags=["text-classification", "synthetic-data"],
         eval_results=results or None,

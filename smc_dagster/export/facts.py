@@ -12,42 +12,35 @@ from typing import Any
 import pyarrow.compute as pc
 
 from smc_dagster.evaluation.overall import over_all_domains
-from smc_dagster.training.checkpoints import Checkpoint
-from smc_dagster.training.weights import DEFAULT_ENCODER
+from smc_dagster.export.trained import Trained
 from smc_dagster.workbench import Workbench
 
-# ours -> the name on the Hugging Face hub
-HUB_NAMES = {DEFAULT_ENCODER: f"sentence-transformers/{DEFAULT_ENCODER}"}
 ROWS = ("budget", "rows_real", "rows_synthetic", "rows_repeated", "rows_anchor", "rows_asked", "shortfall")
 STATED = ("mixture_documents", "checkpoints", "predictions", "arm_metrics")
 
 
-def facts(bench: Workbench, checkpoint: Checkpoint, replicate: int) -> dict[str, Any]:
+def facts(bench: Workbench, trained: Trained, replicate: int) -> dict[str, Any]:
     """Everything about an arm that its card states, but for checks, choice and verification.
 
     Raises:
         StaleInputError: a table is missing, or was made from other inputs than the study now asks for.
     """
-    study, key = bench.study, checkpoint.arm
+    study, key = bench.study, trained.arm
     arm = study.arm(key)
     metrics = bench.read("arm_metrics", key)
     chosen = metrics.filter(pc.equal(metrics["replicate"], replicate))
     mixture = _mixture(bench, key, replicate)
     rows = {name: sum(one[name] for one in mixture) for name in ROWS}
     held = rows["rows_real"] + rows["rows_synthetic"] + rows["rows_repeated"]
-    encoder = checkpoint.training.encoder
     return {
         "study": study,
         "title": " ".join(study.title.split()),
         "question": " ".join(study.question.split()),
         "arm": arm,
         "pool": None if arm.series.pool is None else study.pools[arm.series.pool].generator,
-        "training": checkpoint.training,
-        "budget": checkpoint.budget,
-        # a folder's place on this machine says nothing elsewhere; its digest does
-        "encoder": HUB_NAMES.get(encoder, "a local folder"),
-        "base_model": HUB_NAMES.get(encoder),
-        "encoder_digest": checkpoint.encoder,
+        "training": trained.training,
+        "budget": trained.budget,
+        "origin": trained.origin,
         "documents": _documents(bench),
         "mixture": mixture,
         "rows": rows,

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,9 @@ from smc_dagster.errors import ExportError
 from smc_dagster.export.card import card
 from smc_dagster.export.choice import Choice, choose
 from smc_dagster.export.facts import facts
-from smc_dagster.export.model import Classifier, of_heads
+from smc_dagster.export.model import Classifier
+from smc_dagster.export.trained import Trained, trained
 from smc_dagster.hardware import has_bfloat16
-from smc_dagster.training import checkpoints
 from smc_dagster.workbench import Workbench
 
 # documents of the test split that a folder is tried on, and how far off its mean probability may be
@@ -82,15 +83,25 @@ def export_arm(
     """
     bench.study.arm(key)
     _check_free(path)
-    checkpoint = checkpoints.load(bench.lake, key, bench.lineage.due("checkpoints", key).digest)
-    choice = choose(bench, checkpoint, replicate)
+    with TemporaryDirectory(prefix="smc-export-") as work:
+        return _export(bench, trained(bench, key, Path(work)), path, replicate, checks)
+
+
+def _export(
+    bench: Workbench,
+    arm: Trained,
+    path: Path,
+    replicate: int | None,
+    checks: Callable[[], Sequence[dict[str, Any]]],
+) -> Exported:
+    choice = choose(bench, arm, replicate)
     # read before anything is written: a stale table ends it here
-    found = facts(bench, checkpoint, choice.replicate)
-    predictions = bench.read("predictions", key, ["replicate", "slice", "doc_id", "predicted", "confidence"])
+    found = facts(bench, arm, choice.replicate)
+    predictions = bench.read("predictions", arm.arm, ["replicate", "slice", "doc_id", "predicted", "confidence"])
     asked = pc.and_(pc.equal(predictions["slice"], "test"), pc.equal(predictions["replicate"], choice.replicate))
     # ids are hashes, so the first are a sample
     predictions = predictions.filter(asked).sort_by("doc_id").slice(0, TRIED)
-    classifier = of_heads(checkpoint, choice.replicate)
+    classifier = arm.classifier(choice.replicate)
     hidden = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         hidden.mkdir(parents=True)

@@ -7,11 +7,14 @@ What belongs here: which kind of checkpoint becomes which model and tokenizer. W
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from smc_dagster.export.pooling import pooled_classifier
+from smc_dagster.study import Training
 from smc_dagster.training.checkpoints import Checkpoint
 from smc_dagster.training.encoder import read_encoder
+from smc_dagster.training.full import network
 from smc_dagster.training.weights import encoder_folder
 
 
@@ -51,3 +54,17 @@ def of_heads(checkpoint: Checkpoint, replicate: int) -> Classifier:
         "encoder. Pooling and normalisation are one more layer of a DistilBERT, equal but for rounding, so that no "
         "code of its own is needed to load the model.",
     )
+
+
+def of_network(folder: Path, training: Training) -> Classifier:
+    """A whole network, from the folder that training left.
+
+    Raises:
+        WeightsError: it is not readable.
+    """
+    from transformers import AutoTokenizer
+
+    model = network.opened(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    tokenizer.model_max_length = training.max_tokens
+    return Classifier(model, tokenizer, "All weights of the network were trained.")

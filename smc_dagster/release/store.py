@@ -3,9 +3,9 @@
 What belongs here: the folder of a release, what lies in it, and the pointer to the one in force. What does not: whether
 an arm may be released (audit.py).
 
-`released_model/v-<fingerprint>-<random>/` holds `model/`, the files of the arm, and `release.json`: arm, fingerprint,
-audit. `released_model/current.json` names that folder and is replaced last, so that a crash before leaves the release
-before in force. Folders that are no longer named are removed after that.
+`released_model/v-<fingerprint>-<random>/` holds `model/`, the folder of `smc export`, and `release.json`: arm,
+fingerprint, audit. `released_model/current.json` names that folder and is replaced last, so that a crash before leaves
+the release before in force. Folders that are no longer named are removed after that.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import uuid
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from smc_dagster.errors import LakeError
+from smc_dagster.export.folder import export_arm
 from smc_dagster.lake import POINTER, VERSION_PREFIX, Lake
 from smc_dagster.release.audit import Audit
 from smc_dagster.study import Arm
-from smc_dagster.training import checkpoints
 from smc_dagster.workbench import Workbench
 
 FOLDER = "released_model"
@@ -58,7 +59,7 @@ def publish(bench: Workbench, arm: Arm, audited: Audit) -> Release:
 
     Raises:
         ValueError: the audit is another arm's, or did not pass: a programming error.
-        StaleInputError, LakeError: see `model_files`.
+        StaleInputError, LakeError, ExportError: see `model_files`.
     """
     if audited.arm != arm.key or not audited.passed:
         raise ValueError(f"{arm.key}: published without an audit that it passed")
@@ -85,16 +86,15 @@ def publish(bench: Workbench, arm: Arm, audited: Audit) -> Release:
 
 
 def model_files(bench: Workbench, arm: Arm) -> dict[str, bytes]:
-    """What is released of an arm, by name below `model/`: its trained heads, as `checkpoints` stored them.
-
-    The one place where the content of a release is made: a folder that other libraries load belongs here.
+    """What is released of an arm, by name below `model/`: the folder that `smc export` would write.
 
     Raises:
-        StaleInputError: the checkpoint is missing or stale.
-        LakeError: it is damaged.
+        StaleInputError, LakeError: the arm is not built, stale, or damaged.
+        ExportError: see `export_arm`.
     """
-    checkpoints.load(bench.lake, arm.key, bench.lineage.due("checkpoints", arm.key).digest)
-    return {"heads.safetensors": bench.lake.fs.cat_file(checkpoints.place_of(bench.lake, arm.key))}
+    with TemporaryDirectory(prefix="smc-release-") as work:
+        folder = export_arm(bench, arm.key, Path(work) / "model").path
+        return {one.relative_to(folder).as_posix(): one.read_bytes() for one in folder.rglob("*") if one.is_file()}
 
 
 def released(lake: Lake) -> Release | None:

@@ -13,7 +13,7 @@ import yaml
 from conftest import Site
 
 from smc_dagster.errors import ExportError, StaleInputError, StudyError
-from smc_dagster.export import folder
+from smc_dagster.export import folder, trained
 from smc_dagster.export.folder import export_arm
 from smc_dagster.hardware import has_bfloat16
 from smc_dagster.study import load_study
@@ -99,8 +99,8 @@ def test_a_folder_that_fails_or_predicts_otherwise_is_not_there(
 
     with pytest.raises(RuntimeError, match="no checks today"):
         export_arm(bench, ARM, tmp_path / "out", 0, broken)
-    made = folder.of_heads
-    monkeypatch.setattr(folder, "of_heads", lambda checkpoint, replicate: made(checkpoint, 1 - replicate))
+    made = trained.of_heads
+    monkeypatch.setattr(trained, "of_heads", lambda checkpoint, replicate: made(checkpoint, 1 - replicate))
     with pytest.raises(ExportError, match="does not predict as the study did"):
         export_arm(bench, ARM, tmp_path / "out", 0)
     assert list(tmp_path.iterdir()) == []

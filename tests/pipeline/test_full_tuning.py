@@ -161,6 +161,11 @@ def test_a_study_of_whole_networks(full: Site, tmp_path: Path, monkeypatch: pyte
     model = AutoModelForSequenceClassification.from_pretrained(folder)
     labels = sorted(set(lake.read(REAL_DOCUMENTS, columns=["label"])["label"].to_pylist()))
     assert list(model.config.id2label.values()) == labels
+    told = full.json("export", "templated@30", str(tmp_path / "exported"))
+    assert told["verified"]["same_label"] == told["verified"]["documents"] > 100
+    assert told["verified"]["largest_difference"] < 0.1
+    exported = AutoModelForSequenceClassification.from_pretrained(tmp_path / "exported")
+    assert list(exported.config.id2label.values()) == labels
     for name, value in full.environment.items():
         monkeypatch.setenv(name, value)
     job = tmp_path / "job"
@@ -173,9 +178,9 @@ def test_a_study_of_whole_networks(full: Site, tmp_path: Path, monkeypatch: pyte
     # what the lake holds is not trained again, and is judged
     bench = open_workbench(full.study, str(full.folder / "lake" / "tiny"))
     monkeypatch.setattr("smc_dagster.defs.full_training.run", None)
-    told: list[str] = []
-    train_full(bench, ["real_dropped@60", "templated@00"], labels, lambda key, arm, place: told.append(key))
-    assert told == ["real_dropped@60", "templated@00"]
+    told_of: list[str] = []
+    train_full(bench, ["real_dropped@60", "templated@00"], labels, lambda key, arm, place: told_of.append(key))
+    assert told_of == ["real_dropped@60", "templated@00"]
     documents, tokens = evaluation_documents(bench), [bench.read("real_tokens"), bench.read("anchor_tokens")]
     assert full_judge(bench, documents, tokens)("real_dropped@60").num_rows == predicted.num_rows
     again = full_judge(bench, documents.take(np.arange(documents.num_rows)[::-7]), tokens)("templated@30")

@@ -23,7 +23,6 @@ from smc_dagster.release.audit import Audit, audit
 from smc_dagster.release.choice import named_or_best, next_lower
 from smc_dagster.study import shipped_studies
 from smc_dagster.tables import ARM_METRICS, PREDICTIONS, SYNTHETIC_SCORES, TableSpec
-from smc_dagster.training import checkpoints
 from smc_dagster.workbench import Workbench, open_workbench
 
 ZERO, LOWER, ARM = "templated@00", "templated@30", "templated@60"
@@ -156,14 +155,20 @@ def test_an_arm_that_passes_is_released_whole_and_one_that_fails_leaves_it(site:
     done, checked = run(site, wide, "release", run_config=asked(LOWER))
     assert done.success
     assert checked == [(LOWER, True)]
+    from transformers import pipeline
+
     lake = Lake(site.lake, "tiny")
     first = store.released(lake)
     assert first is not None
     bench = open_workbench(wide, str(site.lake))
     assert (first.arm, first.fingerprint) == (LOWER, bench.lineage.due("released_model", LOWER).digest)
     assert all(one["passed"] for one in first.audit)
-    model = site.lake / "released_model" / first.version / "model" / "heads.safetensors"
-    assert model.read_bytes() == Path(checkpoints.place_of(lake, LOWER)).read_bytes()
+    model = site.lake / "released_model" / first.version / "model"
+    assert bench.lineage.due("checkpoints", LOWER).digest in (model / "README.md").read_text()
+    real = bench.read("real_documents", columns=["text", "label"])
+    classify = pipeline("text-classification", str(model), truncation=True, device="cpu")
+    answers = classify(real["text"].slice(0, 3).to_pylist())
+    assert {one["label"] for one in answers} <= set(real["label"].to_pylist())
     refused = site.smc("release", ARM, SMC_STUDY=limits(site.folder, gap=0.01))
     assert refused.returncode == 2, refused.stdout
     assert "confidence gap on slice `rare` is +" in refused.stderr

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from smc_dagster.export.card import card, escaped
+from smc_dagster.export.trained import Origin
 from smc_dagster.study import load_study
 
 pytestmark = pytest.mark.unit
@@ -26,9 +27,7 @@ def _found() -> dict:
         "pool": "template",
         "training": study.training,
         "budget": {"examples_seen": 3840.0},
-        "encoder": "a local folder",
-        "base_model": None,
-        "encoder_digest": "ab" * 32,
+        "origin": Origin("a local folder", None, "ab" * 32),
         "documents": [{"domain": HOSTILE, "labels": [HOSTILE, "plain.label"], "train": 1234, "test": 0}],
         "mixture": [row | {"why": None}],
         "rows": {"rows_real": 3, "rows_synthetic": 1, "rows_repeated": 0, "shortfall": 0},
