@@ -243,8 +243,7 @@ class Lake:
         try:
             if spec.folder:
                 return self._read_folder(spec, partition, columns)
-            with self.fs.open(path, "rb") as file:
-                return pq.read_table(file, columns=columns)
+            return self._parquet(path, columns)
         except (pa.ArrowInvalid, OSError, ValueError, KeyError) as error:
             raise LakeError(f"{path} is damaged: {error}", f"materialise {spec.name} again") from error
 
@@ -254,10 +253,22 @@ class Lake:
         """Read a table of one file, or one partition, piece by piece; arguments and errors as of `read`."""
         path = self._checked(spec, partition, expect)
         try:
-            with self.fs.open(path, "rb") as file:
-                yield from pq.ParquetFile(file).iter_batches(columns=columns)
+            with self._source(path) as file:
+                yield from pq.ParquetFile(file).iter_batches(columns=columns, use_threads=self.is_local)
         except (pa.ArrowInvalid, OSError, ValueError, KeyError) as error:
             raise LakeError(f"{path} is damaged: {error}", f"materialise {spec.name} again") from error
+
+    def _source(self, path: str) -> Any:
+        """A file of the lake, open for Arrow.
+
+        Of a Python file Arrow's threads let go when they like, and where the interpreter is ending by then the process
+        is aborted: local files are Arrow's own, and others are read without threads.
+        """
+        return pa.OSFile(path, "rb") if self.is_local else self.fs.open(path, "rb")
+
+    def _parquet(self, path: str, columns: list[str] | None) -> pa.Table:
+        with self._source(path) as file:
+            return pq.read_table(file, columns=columns, use_threads=self.is_local, pre_buffer=self.is_local)
 
     def _checked(self, spec: TableSpec, partition: str | None, expect: str | None) -> str:
         """Path of a table that is there and, where a digest is expected, was made from that."""
@@ -283,9 +294,8 @@ class Lake:
         schema = pa.schema([spec.schema.field(name) for name in wanted])
         parts = [schema.empty_table()]
         for name in pointer["files"]:
-            with self.fs.open(f"{parent}/{pointer['version']}/{name}", "rb") as file:
-                # DuckDB marks a column without nulls as required, and such parts do not join with others
-                parts.append(pq.read_table(file, columns=wanted).cast(schema))
+            # DuckDB marks a column without nulls as required, and such parts do not join with others
+            parts.append(self._parquet(f"{parent}/{pointer['version']}/{name}", wanted).cast(schema))
         whole = pa.concat_tables(parts)
         if spec.order:
             # DuckDB sorts as it writes at a third more time: rows are put in order here instead
@@ -309,9 +319,8 @@ class Lake:
                 pointer, parent = self._pointer(spec, partition), path.rsplit("/", 1)[0]
                 files = [f"{parent}/{pointer['version']}/{name}" for name in pointer["files"]]
             for name in files:
-                with self.fs.open(name, "rb") as file:
-                    for one in pq.read_table(file, columns=[column])[column].value_counts().to_pylist():
-                        counts[str(one["values"])] += one["counts"]
+                for one in self._parquet(name, [column])[column].value_counts().to_pylist():
+                    counts[str(one["values"])] += one["counts"]
         except (pa.ArrowInvalid, OSError, ValueError, KeyError) as error:
             raise LakeError(f"{path} is damaged: {error}", f"materialise {spec.name} again") from error
         return dict(counts)
