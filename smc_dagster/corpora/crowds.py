@@ -31,10 +31,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from smc_dagster.corpora.shingles import Ints
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 

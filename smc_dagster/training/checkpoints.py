@@ -77,7 +77,7 @@ def save(
     tensors = {name: np.ascontiguousarray(value) for name, value in trained.weights.items()}
     with lake.writing(*_parts(arm_key)) as file:
         file.write(to_bytes(tensors, metadata=metadata))
-    return place_of(lake, arm_key)
+    return lake.place(*_parts(arm_key))
 
 
 def load(lake: Lake, arm_key: str, expect: str | None = None) -> Checkpoint:
@@ -90,7 +90,7 @@ def load(lake: Lake, arm_key: str, expect: str | None = None) -> Checkpoint:
         StaleInputError: there is no checkpoint, or its fingerprint is another.
         LakeError: the file is damaged or holds another arm.
     """
-    path = place_of(lake, arm_key)
+    path = lake.place(*_parts(arm_key))
     again = f"materialise checkpoints of `{arm_key}` again"
     if not lake.fs.exists(path):
         raise StaleInputError(f"checkpoints[{arm_key}] is not in the lake", "materialise checkpoints first")
@@ -110,17 +110,12 @@ def load(lake: Lake, arm_key: str, expect: str | None = None) -> Checkpoint:
     return found
 
 
-def place_of(lake: Lake, arm_key: str) -> str:
-    """Path of an arm's file in the lake."""
-    return lake.place(*_parts(arm_key))
-
-
 def time_taken(lake: Lake, arm_key: str) -> tuple[float, float] | None:
     """Seconds that an arm took to train, whatever it was made from, and FLOPs of all its replicates; None: not known.
 
     The header alone is read; a damaged file tells nothing.
     """
-    path = place_of(lake, arm_key)
+    path = lake.place(*_parts(arm_key))
     if not lake.fs.exists(path):
         return None
     try:
