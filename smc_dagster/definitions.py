@@ -14,6 +14,7 @@ from smc_dagster.defs import (
     corpora,
     drift,
     evaluation,
+    event_log,
     features,
     findings,
     jobs,
@@ -70,4 +71,6 @@ def build_defs(study: str | None = None, lake: str | None = None) -> dg.Definiti
     )
 
 
+# every process that runs steps loads this module
+event_log.keep_connections()
 defs = build_defs()
