@@ -25,9 +25,9 @@ def wilson(proportion: Floats, n: Floats, level: float) -> Limits:
             what strata save: the interval is a little wide, and holds at one row a label.
         level: coverage, 0-1.
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
-    z2 = float(norm.ppf((1 + level) / 2)) ** 2
+    z2 = float(ndtri((1 + level) / 2)) ** 2
     with np.errstate(invalid="ignore", divide="ignore"):
         centre = (proportion + z2 / (2 * n)) / (1 + z2 / n)
         half = np.sqrt(z2 * (proportion * (1 - proportion) / n + z2 / (4 * n**2))) / (1 + z2 / n)
@@ -57,9 +57,9 @@ def student(value: Floats, variance: Floats, freedom: Floats, level: float, leas
         freedom: degrees of freedom of the variance.
         least, most: that range.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    half = t.ppf((1 + level) / 2, np.where(freedom > 0, freedom, np.nan)) * np.sqrt(variance)
+    half = stdtrit(np.where(freedom > 0, freedom, np.nan), (1 + level) / 2) * np.sqrt(variance)
     return np.maximum(value - half, least), np.minimum(value + half, most)
 
 
@@ -77,7 +77,7 @@ def over_replicates(value: Floats, low: Floats, high: Floats, level: float) -> t
     Returns:
         mean, low, high; NaN where there is nothing to say it from.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     kept = ~np.isnan(value)
     count = int(kept.sum())
@@ -85,6 +85,6 @@ def over_replicates(value: Floats, low: Floats, high: Floats, level: float) -> t
         return float("nan"), float("nan"), float("nan")
     value, low, high = value[kept], low[kept], high[kept]
     mean = float(value.mean())
-    spread = float(t.ppf((1 + level) / 2, count - 1) ** 2 * value.var(ddof=1) / count) if count > 1 else 0.0
+    spread = float(stdtrit(count - 1, (1 + level) / 2) ** 2 * value.var(ddof=1) / count) if count > 1 else 0.0
     below, above = (float(np.sqrt(np.mean((side - value) ** 2) + spread)) for side in (low, high))
     return mean, mean - below, mean + above

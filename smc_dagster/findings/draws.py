@@ -32,13 +32,13 @@ def replicate_weights(replicates: int, draws: int, seed: int, level: float) -> F
     """
     if replicates == 1:
         return np.ones((1, draws))
-    from scipy.stats import norm, t
+    from scipy.special import ndtri, stdtrit
 
     picked = generator("findings replicates", seed).integers(0, replicates, (draws, replicates - 1))
     flat = (picked * draws + np.arange(draws)[:, None]).ravel()
     weights = np.bincount(flat, minlength=replicates * draws).reshape(replicates, draws) / (replicates - 1)
     upper = 1 - (1 - level) / 2
-    widening = t.ppf(upper, replicates - 1) / norm.ppf(upper)
+    widening = stdtrit(replicates - 1, upper) / ndtri(upper)
     return np.asarray(1 / replicates + (weights - 1 / replicates) * widening)
 
 

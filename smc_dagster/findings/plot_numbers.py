@@ -42,7 +42,7 @@ def share_curve(metrics: pa.Table, series: list[str], metric: str, slice_name: s
 
     The interval is null where there is one replicate. Series come in the order given, shares ascending.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     rows = metrics.filter(
         (pc.field("metric") == metric)
@@ -57,7 +57,9 @@ def share_curve(metrics: pa.Table, series: list[str], metric: str, slice_name: s
         for share in np.unique(shares):
             part = values[shares == share]
             half = (
-                t.ppf((1 + level) / 2, len(part) - 1) * part.std(ddof=1) / np.sqrt(len(part)) if len(part) > 1 else None
+                stdtrit(len(part) - 1, (1 + level) / 2) * part.std(ddof=1) / np.sqrt(len(part))
+                if len(part) > 1
+                else None
             )
             found.append(
                 {
