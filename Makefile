@@ -41,7 +41,7 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports --no-cache
 
 test: setup
-	$(BIN)/python -m pytest tests -n 3 --dist loadfile --durations 10
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest tests -n 3 --dist loadfile --no-loadscope-reorder --durations 25
 
 test-unit: setup
 	$(BIN)/python -m pytest tests -m unit
