@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,8 +30,17 @@ CorpusOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-out = Console(emoji=False)
-err = Console(stderr=True, emoji=False)
+# what is piped or kept in a file is read with a pager that scrolls: 80 columns would break words of wide tables
+PIPED_WIDTH = 180
+
+
+def _console(stderr: bool) -> Console:
+    width = None if os.environ.get("COLUMNS") or (sys.stderr if stderr else sys.stdout).isatty() else PIPED_WIDTH
+    return Console(stderr=stderr, emoji=False, width=width)
+
+
+out = _console(stderr=False)
+err = _console(stderr=True)
 
 # control characters but tab and line feed, line separators of Unicode, and what turns the direction of writing
 _OBEYED = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")

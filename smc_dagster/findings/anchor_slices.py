@@ -1,15 +1,14 @@
 """How models do on the reality anchors, slice by slice, for the report.
 
 What belongs here: accuracy and signed confidence gap of each series on the natural test split and on every anchor
-slice, at its 0 % arm and at its largest share, and which version of the anchors it was. What does not: intervals and
-verdicts, which the claims have (effects.py).
+slice, at its 0 % arm and at its largest share, with their intervals, and which version of the anchors it was. What
+does not: changes and verdicts, which the claims have (effects.py).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,18 +17,21 @@ from smc_dagster.study import Study
 from smc_dagster.tables import ANCHOR_EVAL_SLICES
 
 SLICES = ("test", *ANCHOR_EVAL_SLICES)
-# n: documents; share: the largest asked; the rest are means over replicates at the 0 % arm and there, null where a
-# slice is empty; gap: mean confidence minus accuracy
+METRICS = ("accuracy", "gap")
+# n: documents; share: the largest asked; the rest are means over replicates at the 0 % arm (`_base`) and there, with
+# limits over documents and replicates, null where a slice is empty; gap: mean confidence minus accuracy
 ROWS = pa.schema(
     [
         ("series", pa.string()),
         ("slice", pa.string()),
         ("n", pa.int64()),
         ("share", pa.float64()),
-        ("accuracy_base", pa.float64()),
-        ("accuracy", pa.float64()),
-        ("gap_base", pa.float64()),
-        ("gap", pa.float64()),
+        *(
+            (f"{metric}{at}{side}", pa.float64())
+            for metric in METRICS
+            for at in ("_base", "")
+            for side in ("", "_low", "_high")
+        ),
     ]
 )
 
@@ -49,17 +51,12 @@ def slice_table(study: Study, evidence: Evidence) -> pa.Table:
         for name in SLICES:
             row: dict[str, Any] = {"series": one.name, "slice": name, "share": largest.share}
             row["n"] = _rows(evidence, largest.key, name)
-            for metric in ("accuracy", "gap"):
-                found = evidence.metric(metric, name)
-                row[f"{metric}_base"] = _mean(found, arms[0].key)
-                row[metric] = _mean(found, largest.key)
+            for metric in METRICS:
+                for at, key in (("_base", arms[0].key), ("", largest.key)):
+                    sides = evidence.mean_of(metric, name, key, study.findings.level)
+                    row |= {f"{metric}{at}{side}": one for side, one in zip(("", "_low", "_high"), sides, strict=True)}
             rows.append(row)
     return pa.Table.from_pylist(rows, schema=ROWS)
-
-
-def _mean(found: dict[str, Any], key: str) -> float | None:
-    values = np.asarray(found[key][1] if key in found else [], dtype=np.float64)
-    return None if not len(values) or np.isnan(values).all() else float(np.nanmean(values))
 
 
 def _rows(evidence: Evidence, key: str, slice_name: str) -> int:

@@ -6,6 +6,7 @@ order. What does not: any statistic.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from smc_dagster.errors import LakeError, StaleInputError
+from smc_dagster.evaluation.intervals import over_replicates
 from smc_dagster.lake import Lake
 from smc_dagster.lineage import Lineage
 from smc_dagster.study import Arm, Composition, Study
@@ -99,6 +101,24 @@ class Evidence:
             for arm in self.arms
             if (keys == arm.key).any()
         }
+
+    def mean_of(
+        self, metric: str, slice_name: str, key: str, level: float
+    ) -> tuple[float | None, float | None, float | None]:
+        """Mean over replicates of a metric of one arm over all domains, with its limits; None where undefined.
+
+        Args:
+            level: coverage, as that of the limits in `metrics`.
+        """
+        own = self.metrics.filter(
+            (pc.field("arm") == key)
+            & (pc.field("metric") == metric)
+            & (pc.field("slice") == slice_name)
+            & (pc.field("domain") == ALL_DOMAINS)
+        )
+        value, low, high = (own[side].to_numpy(zero_copy_only=False).astype(float) for side in ("value", "low", "high"))
+        mean, below, above = (None if math.isnan(one) else one for one in over_replicates(value, low, high, level))
+        return mean, below, above
 
     def realised_shares(self) -> Mapping[str, float]:
         """Share that each arm really reached, by key, 0-1: under that asked where caps, pool or anchors held it.

@@ -6,8 +6,8 @@ shared here.
 
 Replicates and documents are crossed, not nested: every replicate answers the same documents. Documents are
 therefore drawn once for all replicates, replicates once for all documents, and the two deviations are added (see
-`combine`). Both take m - 1 of m units with replacement at weight m / (m - 1), which is unbiased for the variance
-where m is small, as replicates and documents of a tail label are (Rao & Wu 1988).
+`combine`). Documents are taken m - 1 of m with replacement at weight m / (m - 1), which is unbiased for the variance
+where m is small, as documents of a tail label are (Rao & Wu 1988). Replicates are fewer still: theirs are Student's.
 """
 
 from __future__ import annotations
@@ -24,22 +24,21 @@ Floats = NDArray[np.float64]
 CHUNK_CELLS = 4_000_000
 
 
-def replicate_weights(replicates: int, draws: int, seed: int, level: float) -> Floats:
+def replicate_weights(replicates: int, draws: int, seed: int) -> Floats:
     """Weights of replicates, [replicates, draws], each column with sum 1.
 
-    Deviations are widened by t_{level, replicates - 1} / z_{level}: percentiles of so few replicates would
-    otherwise give the interval of a known variance. One replicate has weight 1: its noise cannot be seen.
+    A weighted mean less the plain one is Student's t with replicates - 1 degrees of freedom, times the standard error
+    of the mean: normal deviates on the replicates (a multiplier bootstrap), divided by the root of a chi-square over
+    its degrees of freedom, one a draw. So few units drawn with replacement have no tails, while p-values that are adjusted
+    for many tests lie far out in them. One replicate has weight 1: its noise cannot be seen.
     """
     if replicates == 1:
         return np.ones((1, draws))
-    from scipy.special import ndtri, stdtrit
-
-    picked = generator("findings replicates", seed).integers(0, replicates, (draws, replicates - 1))
-    flat = (picked * draws + np.arange(draws)[:, None]).ravel()
-    weights = np.bincount(flat, minlength=replicates * draws).reshape(replicates, draws) / (replicates - 1)
-    upper = 1 - (1 - level) / 2
-    widening = stdtrit(replicates - 1, upper) / ndtri(upper)
-    return np.asarray(1 / replicates + (weights - 1 / replicates) * widening)
+    rng = generator("findings replicates", seed)
+    normal = rng.standard_normal((draws, replicates)).T
+    freedom = replicates - 1
+    scale = np.sqrt(freedom / rng.chisquare(freedom, draws)) / np.sqrt(replicates * freedom)
+    return np.asarray(1 / replicates + (normal - normal.mean(axis=0)) * scale)
 
 
 def document_weights(strata: NDArray[np.int64], draws: int, seed: int, purpose: str) -> Iterator[Floats]:
@@ -127,5 +126,6 @@ def combine_jointly(
         parts, turned = np.linalg.eigh(np.eye(len(roots)) - white.T @ (own - shared) @ white)
         kept = (turned * np.sqrt(np.maximum(parts, 0.0))) @ turned.T
         lift = (axes * np.sqrt(roots)) @ kept @ white.T
-        spread = spread + lift @ (by_replicate - by_replicate.mean(axis=1, keepdims=True))
+        # about their own mean and not the draws': with 2 or 3 replicates that of the draws is ruled by a few of them
+        spread = spread + lift @ (by_replicate - values.mean(axis=1, keepdims=True))
     return np.asarray(estimates[:, None] + spread)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,7 @@ class Effect:
         estimate, low, high: relative change, or difference in the measure's unit; interval at the study's level.
         bound: one-sided lower bound at the same level.
         p_value: two-sided, from the draws, never 0.
-        standard_error: of the estimate, over replicates and documents.
+        standard_error: of the estimate, over replicates and documents: that of a normal whose interval is as wide.
         smallest: smallest true effect that the study could have seen (power .8).
         n: documents; for rare recall those of tail labels.
         replicates: pairs.
@@ -78,7 +79,8 @@ class _Paired:
 def summarise(estimate: float, draws: Floats, level: float, n: int, replicates: int) -> Effect:
     """Percentile interval, bound and two-sided p-value (with one draw added to either side) of an estimate."""
     low, high = interval(draws, level)
-    error = float(draws.std())
+    # read off the interval: draws of few replicates have tails too long for a variance
+    error = (high - low) / 2 / NormalDist().inv_cdf((1 + level) / 2)
     return Effect(
         estimate=estimate,
         low=low,
@@ -188,7 +190,7 @@ class Effects:
 
     def _by_replicate(self, each: Floats) -> Floats:
         """Draws [k, draws] of means over replicates of [k, replicates]."""
-        return each @ replicate_weights(each.shape[1], self._count, self._seed, self._level)
+        return each @ replicate_weights(each.shape[1], self._count, self._seed)
 
     def _paired(self, keys: Sequence[str], measure: str, domain: str) -> _Paired | None:
         slice_name = BY_MEASURE[measure].slice

@@ -39,6 +39,7 @@ BUDGET_WORDS = {
     "flops": "FLOPs",
 }
 ANCHORS = "anchor_slices"
+RIVALS = "rival_shapes"
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,7 @@ def _context(study: Study, lake: Lake, findings: Findings, fingerprint: str) -> 
     beside = {
         report_answer.NAME: report_answer.table(answers),
         ANCHORS: anchors,
+        RIVALS: report_tables.rival_table(findings),
         MIXTURE_COMPOSITION.name: mixed,
         SYNTHETIC_PROFILE.name: pa.concat_tables([SYNTHETIC_PROFILE.schema.empty_table(), *profiles.values()]),
     }

@@ -6,6 +6,7 @@ escaping (jinja2 does it).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,7 @@ def _headline_row(row: dict[str, Any], findings: Findings) -> dict[str, Any]:
         "evidence": EVIDENCE[measure],
         "claim": claim.text,
         "at": share(row["share"]),
+        "n": f"{row['n']:,} x {row['replicates']}",
         "measured": measured,
         "interval": ends or "–",
         "p": "–" if row["p_holm"] is None else ("< 0.001" if row["p_holm"] < 0.001 else f"{row['p_holm']:.3f}"),
@@ -113,6 +115,25 @@ def onset_rows(findings: Findings) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def rival_table(findings: Findings) -> pa.Table:
+    """A row a series and rival shape: BIC above the best, and root mean squared error on held-out replicates."""
+    return pa.Table.from_pylist(
+        [
+            {"series": series, "shape": name, "bic_above_best": bic, "held_out_error": error}
+            for series, onset in findings.onsets.items()
+            for name, (bic, error) in onset.scores.items()
+        ],
+        schema=pa.schema(
+            [
+                ("series", pa.string()),
+                ("shape", pa.string()),
+                ("bic_above_best", pa.float64()),
+                ("held_out_error", pa.float64()),
+            ]
+        ),
+    )
 
 
 def domain_onset_rows(findings: Findings) -> list[dict[str, str]]:
@@ -170,6 +191,8 @@ def trade_rows(findings: Findings) -> list[dict[str, Any]]:
             "duplicated": share(row["duplicated"]),
             "coverage": _number(row["coverage"]),
             "recall": _number(row["tail_recall"]),
+            "recall_interval": _ends(row["recall_low"], row["recall_high"]),
+            "n": f"{row['n']:,}",
             "change": "–" if row["change"] is None else signed_figure(row["change"]),
             "interval": "–" if row["low"] is None else f"{signed_figure(row['low'])} to {signed_figure(row['high'])}",
         }
@@ -244,20 +267,31 @@ def _safe_cell(row: dict[str, Any] | None) -> dict[str, str]:
     return {"kind": "unknown", "text": "? too few data", "note": row["note"]}
 
 
-def anchor_rows(table: pa.Table) -> list[dict[str, str]]:
+def anchor_rows(table: pa.Table) -> list[dict[str, Any]]:
     """A row a series and slice of the reality anchors (`anchor_slices.ROWS`), beside the natural test split."""
-    signed = ("gap_base", "gap")
     return [
         {
             "series": str(row["series"]),
             "slice": str(row["slice"]),
             "n": f"{row['n']:,}",
             "at": share(row["share"]),
-            **{name: _number(row[name]) for name in ("accuracy_base", "accuracy")},
-            **{name: "–" if row[name] is None else signed_figure(row[name]) for name in signed},
+            **{name: _with_ends(row, name, _number) for name in ("accuracy_base", "accuracy")},
+            **{name: _with_ends(row, name, signed_figure) for name in ("gap_base", "gap")},
         }
         for row in table.to_pylist()
     ]
+
+
+def _with_ends(row: dict[str, Any], name: str, printed: Callable[[float], str]) -> dict[str, str]:
+    """A figure and its interval, as a cell has them."""
+    if row[name] is None:
+        return {"value": "–", "ends": ""}
+    return {"value": printed(row[name]), "ends": _ends(row[f"{name}_low"], row[f"{name}_high"], printed)}
+
+
+def _ends(low: float | None, high: float | None, printed: Callable[[float], str] | None = None) -> str:
+    shown = printed or _number
+    return "" if low is None or high is None else f"{shown(low)} to {shown(high)}"
 
 
 def _number(value: float | None) -> str:

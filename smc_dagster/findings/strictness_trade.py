@@ -87,12 +87,11 @@ def _rows(
     arms = [next(arm for arm in evidence.of_series(one.name) if arm.share == share) for one in group]
     levels = [_Level(one, arm, _drawn(mixtures.rows(arm), scores)) for one, arm in zip(group, arms, strict=True)]
     coverage, size = _coverages(study, lake, pool, levels)
-    recall = evidence.metric("rare_recall", "rare")
     found = []
     for level, covered in zip(levels, coverage, strict=True):
         left = _per_replicate(evidence, level.arm.key, "pool_available")
         change = None if level is levels[0] else effects.change(level.arm.key, arms[0].key, "rare_recall")
-        values = recall.get(level.arm.key)
+        recall, low, high = evidence.mean_of("rare_recall", "rare", level.arm.key, study.findings.level)
         found.append(
             {
                 "pool": pool,
@@ -106,7 +105,9 @@ def _rows(
                 "duplicated": _duplicated(level.rows),
                 "coverage": covered,
                 "n_coverage": size,
-                "tail_recall": None if values is None else float(np.mean(values[1])),
+                "tail_recall": recall,
+                "recall_low": low,
+                "recall_high": high,
                 "change": change and change.estimate,
                 "low": change and change.low,
                 "high": change and change.high,

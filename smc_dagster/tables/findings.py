@@ -182,7 +182,9 @@ STRICTNESS_TRADE = TableSpec(
             ("duplicated", pa.float64()),  # rows beyond the first of their near-duplicate cluster
             ("coverage", pa.float64()),  # mode coverage of real training text by replicate 0, at n_coverage a side
             ("n_coverage", pa.int64()),
-            ("tail_recall", pa.float64()),
+            ("tail_recall", pa.float64()),  # mean over replicates
+            ("recall_low", pa.float64()),
+            ("recall_high", pa.float64()),
             ("change", pa.float64()),  # of tail recall against the mildest level; null for that level
             ("low", pa.float64()),
             ("high", pa.float64()),

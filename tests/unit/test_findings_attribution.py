@@ -134,7 +134,7 @@ def drawn(values: np.ndarray, seed: int, draws: int = 200):
     weights = np.concatenate(list(document_weights(np.zeros(n, int), draws, seed, "test")), axis=1)
     single = values @ weights / n
     each = values.mean(axis=2)
-    return single.mean(axis=1), each @ replicate_weights(count, draws, seed, 0.95), single, each
+    return single.mean(axis=1), each @ replicate_weights(count, draws, seed), single, each
 
 
 @pytest.mark.parametrize(("document", "replicate", "single"), [(0.5, 0.0, 0.3), (0.1, 0.05, 0.1), (0.2, 0.05, 1.0)])
@@ -178,6 +178,6 @@ def test_one_estimate_drawn_jointly_is_the_closed_form():
     own = np.trace(covariance) / 5
     shared = (covariance.sum() - own * 5) / 20
     kept = max(0.0, 1 - (own - shared) / each[0].var(ddof=1))
-    spread = by_document[0] - by_document[0].mean() + np.sqrt(kept) * (by_replicate[0] - by_replicate[0].mean())
+    spread = by_document[0] - by_document[0].mean() + np.sqrt(kept) * (by_replicate[0] - each.mean())
     got = combine(each.mean(), by_document[0], by_replicate[0], single[0], each[0])
     np.testing.assert_allclose(got, each.mean() + spread, atol=1e-10)

@@ -57,8 +57,19 @@ def test_document_variance_is_unbiased_in_small_strata():
 
 
 def test_one_replicate_has_no_spread():
-    assert np.array_equal(replicate_weights(1, 5, 0, 0.95), np.ones((1, 5)))
-    assert replicate_weights(5, 200, 0, 0.95).sum(axis=0) == pytest.approx(1)
+    assert np.array_equal(replicate_weights(1, 5, 0), np.ones((1, 5)))
+    assert replicate_weights(5, 200, 0).sum(axis=0) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+@pytest.mark.parametrize("level", [0.05, 0.01, 0.002])
+def test_p_values_of_few_replicates_hold_far_out(count: int, level: float):
+    """What survives Holm over many tests lies far out in the tails, where so few replicates have little to show."""
+    tries = 4000
+    values = np.random.default_rng(count).normal(size=(tries, count))
+    below = (values @ replicate_weights(count, 4000, 3) <= 0).mean(axis=1)
+    rejected = (2 * np.minimum(below, 1 - below) < level).mean()
+    assert rejected == pytest.approx(level, abs=4 * np.sqrt(level / tries) + 0.2 * level)
 
 
 @pytest.mark.parametrize(("document", "replicate", "single"), [(0.5, 0.0, 0.3), (0.1, 0.05, 0.1), (0.2, 0.05, 1.0)])
@@ -70,7 +81,7 @@ def test_intervals_cover_what_they_say(document, replicate, single):
         data = document * rng.normal(size=n) + replicate * rng.normal(size=(count, 1))
         data = data + single * rng.normal(size=(count, n))
         each, values = data @ all_weights(np.zeros(n, int), draws, seed) / n, data.mean(axis=1)
-        by_replicate = values @ replicate_weights(count, draws, seed, 0.95)
+        by_replicate = values @ replicate_weights(count, draws, seed)
         effect = summarise(
             data.mean(), combine(data.mean(), each.mean(axis=0), by_replicate, each, values), 0.95, n, count
         )

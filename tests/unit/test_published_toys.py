@@ -48,7 +48,7 @@ def regression(accumulate: bool) -> np.ndarray:
 
 def ratios(errors: np.ndarray) -> np.ndarray:
     """[draws, generations] error over the first generation's, replicates drawn as a study draws them."""
-    drawn = replicate_weights(REPLICATES, DRAWS, 7, 0.95).T @ errors
+    drawn = replicate_weights(REPLICATES, DRAWS, 7).T @ errors
     return drawn / drawn[:, :1]
 
 
@@ -144,7 +144,7 @@ def survival() -> np.ndarray:
 @pytest.mark.parametrize("generation", [0, 1, 4, STEPS])
 def test_rare_recall_falls_as_zero_counts_are_for_good(generation: int) -> None:
     found = scored(fitted(accumulate=False)[generation])
-    drawn = replicate_weights(WORLDS, DRAWS, 7, 0.95).T
+    drawn = replicate_weights(WORLDS, DRAWS, 7).T
     for metric, counted in (("rare_recall", RARE), ("macro_recall", np.ones(CATEGORIES, bool))):
         expected = survival()[generation, counted].mean()
         low, high = interval(drawn @ found[metric].value, 0.99)
@@ -174,4 +174,4 @@ def test_real_rows_that_are_kept_keep_every_category() -> None:
     first, last = (scored(one)["rare_recall"].value for one in (counts[0], counts[-1]))
     assert (last == first).all()
     replaced = scored(fitted(accumulate=False)[-1])["rare_recall"].value
-    assert p_value(replicate_weights(WORLDS, DRAWS, 7, 0.95).T @ (last - replaced)) < 0.01
+    assert p_value(replicate_weights(WORLDS, DRAWS, 7).T @ (last - replaced)) < 0.01
