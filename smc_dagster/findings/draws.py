@@ -29,8 +29,8 @@ def replicate_weights(replicates: int, draws: int, seed: int) -> Floats:
 
     A weighted mean less the plain one is Student's t with replicates - 1 degrees of freedom, times the standard error
     of the mean: normal deviates on the replicates (a multiplier bootstrap), divided by the root of a chi-square over
-    its degrees of freedom, one a draw. So few units drawn with replacement have no tails, while p-values that are adjusted
-    for many tests lie far out in them. One replicate has weight 1: its noise cannot be seen.
+    its degrees of freedom, one a draw. So few units drawn with replacement have no tails, while p-values that are
+    adjusted for many tests lie far out in them. One replicate has weight 1: its noise cannot be seen.
     """
     if replicates == 1:
         return np.ones((1, draws))
