@@ -21,6 +21,7 @@ from smc_dagster.defs import (
     language_model,
     mixtures,
     release,
+    retries,
     synthesis,
     tokens,
     training,
@@ -58,10 +59,15 @@ def build_defs(study: str | None = None, lake: str | None = None) -> dg.Definiti
         findings,
         release,
     )
+    made = [one for stage in stages for one in stage.assets(opened)]
+    checked = checks.checks(opened)
+    whole = study_job(build_defs)
+    for op in [*(one.op for one in [*made, *checked]), *(one.definition for one in whole.nodes)]:
+        retries.retried(op)
     return dg.Definitions(
-        assets=[one for stage in stages for one in stage.assets(opened)],
-        asset_checks=checks.checks(opened),
-        jobs=[*jobs.jobs(opened), study_job(build_defs)],
+        assets=made,
+        asset_checks=checked,
+        jobs=[*jobs.jobs(opened), whole],
         schedules=automation.schedules(),
         sensors=automation.sensors(opened),
         resources={"smc": StudyResource(study=reference, lake=lake or places.lake_root(opened.name))},

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from smc_dagster import places
+from smc_dagster import places, postgres
 from smc_dagster.errors import SmcError
 
 
@@ -37,6 +37,8 @@ def examine(study: str) -> list[Finding]:
         _study(study),
         _data(),
         _memory(),
+        _postgres(),
+        _postgres_programs(),
         _chromium(),
         _gpu(),
     ]
@@ -105,6 +107,25 @@ def _data() -> Finding:
 def _memory() -> Finding:
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return Finding("memory", total >= 5.5, False, f"{total:.0f} GiB", "the default study was measured within 6 GiB")
+
+
+def _postgres() -> Finding:
+    thing = f"{postgres.VARIABLE}: server of Dagster's records"
+    try:
+        given = postgres.url()
+        if given is None:
+            return Finding(thing, True, False, "not set: SQLite in DAGSTER_HOME", "")
+        return Finding(thing, True, True, f"{postgres.shown(given)}, version {postgres.server_version(given)}", "")
+    except SmcError as error:
+        return Finding(thing, False, True, error.problem, error.remedy)
+
+
+def _postgres_programs() -> Finding:
+    folder = postgres.programs()
+    seen = folder.parent.name if folder else "missing"
+    return Finding(
+        "initdb, pg_ctl (Postgres tests)", folder is not None, False, seen, "Debian: apt-get install postgresql"
+    )
 
 
 def _chromium() -> Finding:

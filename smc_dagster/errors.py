@@ -59,3 +59,7 @@ class DeviceError(ModelError):
 
 class ExportError(SmcError):
     """A model that cannot be written for others to load, or a place that cannot take it."""
+
+
+class InterruptedWorkError(SmcError):
+    """Work that something outside cut off and that can be done again as it is: the one kind that steps retry."""

@@ -10,6 +10,7 @@ one; on an object store the upload itself is atomic.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -34,6 +35,9 @@ MARKER = "lake.json"
 POINTER = "current.json"
 VERSION_PREFIX = "v-"
 FORMAT = 1
+# what a full or read-only place answers; nothing else in a block that writes gives these
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def slug(name: str) -> str:
@@ -42,6 +46,29 @@ def slug(name: str) -> str:
         return name
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "x"
     return f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:10]}"
+
+
+@contextmanager
+def writing_to(place: str | Path, kinds: tuple[int, ...] = FULL + REFUSED) -> Iterator[None]:
+    """Say of a place that is full or read-only that it is.
+
+    Args:
+        kinds: numbers of errors that in this block can only come from writing there.
+
+    Raises:
+        LakeError: it is full, or may not be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in kinds:
+            raise
+        full = error.errno in FULL
+        raise LakeError(
+            f"{place} {'cannot take more' if full else 'cannot be written'}: {os.strerror(error.errno)}; "
+            "what was there before is as it was",
+            "free some space, then run again" if full else "let this user write there, or set SMC_LAKE; then run again",
+        ) from error
 
 
 class Lake:
@@ -122,14 +149,18 @@ class Lake:
                 yield file
             return
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        with writing_to(target.parent):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+            file = open(temporary, "wb")  # noqa: SIM115 - closed below, where its own errors are told from the block's
         try:
-            with open(temporary, "wb") as file:
+            # what the block reads may be forbidden too, so of what it raises only this is sure to be ours
+            with writing_to(target.parent, (*FULL, errno.EROFS)), file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, target)
+            with writing_to(target.parent):
+                os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -164,7 +195,8 @@ class Lake:
         path = self.table_path(spec, partition)
         if self.is_local:
             target = Path(path)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            with writing_to(target.parent):
+                target.parent.mkdir(parents=True, exist_ok=True)
             if target.parent.stat().st_dev == file.stat().st_dev:
                 with file.open("rb") as content:
                     os.fsync(content.fileno())
@@ -186,8 +218,9 @@ class Lake:
         files = sorted(str(one.relative_to(folder)) for one in folder.rglob("*.parquet"))
         rows = sum(pq.read_metadata(folder / one).num_rows for one in files)
         if self.is_local:
-            Path(parent).mkdir(parents=True, exist_ok=True)
-            shutil.move(str(folder), f"{parent}/{version}")
+            with writing_to(parent):
+                Path(parent).mkdir(parents=True, exist_ok=True)
+                shutil.move(str(folder), f"{parent}/{version}")
         else:
             self.fs.put(f"{folder}/", f"{parent}/{version}/", recursive=True)
         content = {"version": version, "rows": rows, "files": files, "fingerprint": json.loads(fingerprint.to_json())}

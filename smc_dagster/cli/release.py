@@ -74,7 +74,7 @@ def _release(study: str, lake: str, arm: str) -> None:
     import dagster as dg
 
     from smc_dagster.definitions import build_defs
-    from smc_dagster.defs.instance import PID_TAG, fail_orphans, process_mark, ready_home
+    from smc_dagster.defs.instance import fail_orphans, ready_home, run_tags
     from smc_dagster.defs.jobs import RELEASE
     from smc_dagster.defs.release import RELEASED
 
@@ -83,7 +83,7 @@ def _release(study: str, lake: str, arm: str) -> None:
         fail_orphans(instance)
         build_defs(os.environ["SMC_STUDY"], lake).resolve_job_def(RELEASE).execute_in_process(
             instance=instance,
-            tags={PID_TAG: process_mark(), "smc/study": study},
+            tags=run_tags(study),
             run_config={
                 "ops": {RELEASED: {"config": {"arm": arm}}},
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},

@@ -17,7 +17,7 @@ from smc_dagster.corpora.landing import arrivals
 from smc_dagster.corpora.sources import signature
 from smc_dagster.defs import findings, jobs
 from smc_dagster.defs.corpora import landing_of
-from smc_dagster.defs.instance import PID_TAG, process_mark
+from smc_dagster.defs.instance import run_tags
 from smc_dagster.defs.partitions import DAYS, ranges
 from smc_dagster.study import Arm
 from smc_dagster.tables import RAW_DOCUMENTS, TABLES
@@ -178,7 +178,7 @@ class StudyRun:
         if dg.AssetKey("mixture_documents") in chosen or dg.AssetKey("mixture_composition") in chosen:
             # the dbt project is one launch: its models are made together
             chosen |= {key for key in definition.asset_layer.executable_asset_keys if self._is_dbt(key)}
-        tags = {PID_TAG: process_mark(), "smc/study": self.bench.study.name}
+        tags = run_tags(self.bench.study.name)
         if stretch is not None:
             tags |= {
                 "dagster/asset_partition_range_start": stretch[0],

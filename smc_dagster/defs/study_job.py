@@ -10,6 +10,7 @@ from collections.abc import Callable
 import dagster as dg
 from pydantic import Field
 
+from smc_dagster.defs.instance import fail_orphans
 from smc_dagster.defs.jobs import STUDY
 from smc_dagster.defs.resources import StudyResource
 from smc_dagster.defs.runs import StudyRun
@@ -32,6 +33,8 @@ def study_job(definitions: Callable[[str, str], dg.Definitions]) -> dg.JobDefini
 
     @dg.op(name=OP, description="Makes what is stale, stage by stage, each in a run of its own; reuses the rest.")
     def run_study(context: dg.OpExecutionContext, config: StudyConfig, smc: StudyResource) -> None:
+        # of an attempt that was killed
+        fail_orphans(context.instance)
         bench = smc.open()
         chosen = bench.study.select_arms(config.arms)
         outcome = StudyRun(bench, definitions(smc.study, smc.lake), context.instance).run(chosen, context.log.info)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from smc_dagster import places
-from smc_dagster.errors import SmcError
+from smc_dagster.errors import InterruptedWorkError, SmcError
 from smc_dagster.mixing.launch import Launch
 
 
@@ -71,6 +72,7 @@ def build(launch: Launch, say: Callable[[str], None], select: Sequence[str] = ()
 
     Raises:
         SmcError: dbt ended before it wrote results.
+        InterruptedWorkError: dbt was killed.
     """
     target = launch.folder / "target"
     target.mkdir(parents=True, exist_ok=True)
@@ -93,6 +95,12 @@ def build(launch: Launch, say: Callable[[str], None], select: Sequence[str] = ()
         for line in process.stdout or ():
             lines.append(line.rstrip())
             say(line.rstrip())
+    if process.returncode < 0:
+        name = signal.Signals(-process.returncode).name
+        raise InterruptedWorkError(
+            f"dbt was killed ({name}) before it ended; nothing of this launch was published",
+            "run it again; where memory is short, give fewer arms at once",
+        )
     written = target / "run_results.json"
     if not written.is_file():
         raise SmcError("dbt ended before it ran a model:\n" + "\n".join(lines[-15:]), "mend what dbt names")

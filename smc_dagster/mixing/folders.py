@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from smc_dagster.lake import Lake
+from smc_dagster.lake import Lake, writing_to
 
 # no launch lasts so long, so a folder that old belongs to a process that died
 ABANDONED_SECONDS = 24 * 3600
@@ -25,14 +25,18 @@ def working_folder(lake: Lake) -> Iterator[Path]:
     """A folder for one launch, removed at the end.
 
     It lies inside a local lake, as publishing is then a rename within one file system; else among temporary files.
+
+    Raises:
+        LakeError: the place is full or read-only.
     """
     parent = Path(lake.place(".mixing")) if lake.is_local else Path(tempfile.gettempdir()) / "smc_mixing"
-    parent.mkdir(parents=True, exist_ok=True)
-    for old in parent.iterdir():
-        if time.time() - old.stat().st_mtime > ABANDONED_SECONDS:
-            shutil.rmtree(old, ignore_errors=True)
     folder = parent / uuid.uuid4().hex
-    folder.mkdir()
+    with writing_to(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        for old in parent.iterdir():
+            if time.time() - old.stat().st_mtime > ABANDONED_SECONDS:
+                shutil.rmtree(old, ignore_errors=True)
+        folder.mkdir()
     try:
         yield folder
     finally:

@@ -1,0 +1,61 @@
+"""The run launcher of this machine: Dagster's own, which also tells whether a run's process is still there.
+
+What belongs here: the health of run workers, which run monitoring asks for. What does not: what becomes of a run whose
+worker is gone (run monitoring and run retries of the instance).
+
+Dagster's own launcher leaves that to the code server that started the worker. Where both die at once, as they do when
+the machine goes down, the run would be `started` for ever and keep its slots.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import dagster as dg
+from dagster._core.events import DagsterEventType
+from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, LaunchRunContext, WorkerStatus
+from dagster._core.storage.tags import GRPC_INFO_TAG
+
+from smc_dagster.defs.instance import PID_TAG, is_there
+
+HOST_TAG = "smc/host"
+LOCAL = ("localhost", "127.0.0.1")
+
+
+class LocalRunLauncher(DefaultRunLauncher):
+    """Launches runs through the code server, and knows their processes where they are of this machine."""
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Launch a run, marked with the machine it is launched from."""
+        self._instance.add_run_tags(context.dagster_run.run_id, {HOST_TAG: socket.gethostname()})
+        super().launch_run(context)
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        """It does."""
+        return True
+
+    def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
+        """FAILED where the process is of this machine and gone; RUNNING where it is there or cannot be told."""
+        record = self._instance.get_run_record_by_id(run.run_id)
+        pid = self._pid(run)
+        if pid is None or record is None or is_there(pid, record.start_time):
+            return CheckRunHealthResult(WorkerStatus.RUNNING)
+        return CheckRunHealthResult(WorkerStatus.FAILED, f"the process that ran it ({pid}) is gone")
+
+    def _pid(self, run: dg.DagsterRun) -> int | None:
+        """The run's process, or None where it is not of this machine or did not say."""
+        host, _, pid = run.tags.get(PID_TAG, "").rpartition(":")
+        if pid:
+            return int(pid) if host == socket.gethostname() else None
+        served = json.loads(run.tags.get(GRPC_INFO_TAG, "{}")).get("host")
+        if run.tags.get(HOST_TAG) != socket.gethostname() or served not in LOCAL:
+            return None
+        # the worker's first word is its own process
+        for entry in self._instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT):
+            event = entry.dagster_event
+            found = event.engine_event_data.metadata.get("pid") if event is not None else None
+            if found is not None:
+                return int(str(found.value))
+        return None
