@@ -15,6 +15,9 @@ MEASUREMENTS = (
     "bench.heads",
     "bench.full_tuning",
     "bench.known_truth",
+    "bench.overhead",
+    "bench.concurrency",
+    "bench.faults",
 )
 
 

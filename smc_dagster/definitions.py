@@ -21,6 +21,7 @@ from smc_dagster.defs import (
     language_model,
     mixtures,
     release,
+    retention,
     retries,
     synthesis,
     tokens,
@@ -61,14 +62,17 @@ def build_defs(study: str | None = None, lake: str | None = None) -> dg.Definiti
     )
     made = [one for stage in stages for one in stage.assets(opened)]
     checked = checks.checks(opened)
-    whole = study_job(build_defs)
-    for op in [*(one.op for one in [*made, *checked]), *(one.definition for one in whole.nodes)]:
+    whole, forgetting = study_job(build_defs), retention.retention_job()
+    for op in [
+        *(one.op for one in [*made, *checked]),
+        *(one.definition for job in (whole, forgetting) for one in job.nodes),
+    ]:
         retries.retried(op)
     return dg.Definitions(
         assets=made,
         asset_checks=checked,
-        jobs=[*jobs.jobs(opened), whole],
-        schedules=automation.schedules(),
+        jobs=[*jobs.jobs(opened), whole, forgetting],
+        schedules=[*automation.schedules(), retention.schedule()],
         sensors=automation.sensors(opened),
         resources={"smc": StudyResource(study=reference, lake=lake or places.lake_root(opened.name))},
         executor=dg.multiprocess_executor.configured(

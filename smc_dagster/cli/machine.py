@@ -31,11 +31,12 @@ def doctor(study: StudyOption = None, as_json: JsonOption = False) -> None:
 
 
 def init(study: StudyOption = None, as_json: JsonOption = False) -> None:
-    """Make DAGSTER_HOME ready for a study."""
-    from smc_dagster.defs.instance import ready_home
+    """Make DAGSTER_HOME ready for a study: before services start on it, and after the clock was set right."""
+    from smc_dagster.defs.instance import ready_instance
 
-    home = ready_home(load_study(study).name)
-    show({"dagster_home": str(home)}, as_json, table("Instance", [{"dagster_home": str(home)}]))
+    home, mended = ready_instance(load_study(study).name)
+    row = {"dagster_home": str(home), "sensors_set_to_now": mended}
+    show(row, as_json, table("Instance", [{**row, "sensors_set_to_now": ", ".join(mended) or "none"}]))
 
 
 def dev(
@@ -45,10 +46,10 @@ def dev(
     files_port: Annotated[int, typer.Option(help="Port that serves the reports.")] = 3001,
 ) -> None:
     """Dagster's UI and daemon for a study, and its reports, all on loopback."""
-    from smc_dagster.defs.instance import ready_home
+    from smc_dagster.defs.instance import ready_instance
 
     bench = opened(study, None, corpus)
-    ready_home(bench.study.name)
+    ready_instance(bench.study.name)
     scripts = str(Path(sys.executable).parent)
     os.environ["PATH"] = f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}"
     os.environ["SMC_FILES_URL"] = f"http://127.0.0.1:{files_port}"

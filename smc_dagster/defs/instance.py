@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import psutil
 import yaml
+from dagster._core.scheduler.instigation import SensorInstigatorData
 from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from smc_dagster import places, postgres
@@ -74,6 +77,21 @@ def ready_home(study: str) -> Path:
     return home
 
 
+def ready_instance(study: str) -> tuple[Path, list[str]]:
+    """`ready_home`, for services that are about to start: besides, orphaned runs are failed and future ticks forgotten.
+
+    Returns:
+        DAGSTER_HOME, and the sensors whose last tick lay in the future.
+
+    Raises:
+        SmcError: as `ready_home`.
+    """
+    home = ready_home(study)
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        fail_orphans(instance)
+        return home, forget_future_ticks(instance)
+
+
 def _shipped(name: str) -> str:
     return (resources.files("smc_dagster.defs") / name).read_text(encoding="utf-8")
 
@@ -117,6 +135,25 @@ def fail_orphans(instance: dg.DagsterInstance) -> int:
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             orphans += 1
     return orphans
+
+
+def forget_future_ticks(instance: dg.DagsterInstance) -> list[str]:
+    """Let sensors tick whose last tick lies in the future; returns their names.
+
+    Where a clock was ahead and was set right, Dagster waits until that time has come.
+    """
+    now = time.time()
+    mended = []
+    for state in instance.all_instigator_state():
+        held = state.instigator_data
+        if not isinstance(held, SensorInstigatorData):
+            continue
+        times = {name: getattr(held, name) for name in SensorInstigatorData._fields if name.endswith("_timestamp")}
+        future: dict[str, Any] = {name: now for name, at in times.items() if at is not None and at > now + 60}
+        if future:
+            instance.update_instigator_state(state.with_data(held._replace(**future)))
+            mended.append(state.name)
+    return mended
 
 
 def is_there(pid: int, since: float | None) -> bool:

@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import json
 import socket
+from pathlib import Path
 
 import dagster as dg
 from dagster._core.events import DagsterEventType
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, LaunchRunContext, WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
+from filelock import FileLock
 
 from smc_dagster.defs.instance import PID_TAG, is_there
 
-HOST_TAG = "smc/host"
+# which run, and from which machine: a run that is retried takes the tags of the one before
+LAUNCHED_TAG = "smc/launched"
 LOCAL = ("localhost", "127.0.0.1")
 
 
@@ -27,8 +30,16 @@ class LocalRunLauncher(DefaultRunLauncher):
     """Launches runs through the code server, and knows their processes where they are of this machine."""
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        """Launch a run, marked with the machine it is launched from."""
-        self._instance.add_run_tags(context.dagster_run.run_id, {HOST_TAG: socket.gethostname()})
+        """Launch a run, marked with the machine it is launched from; one that is launched already is left alone.
+
+        Two daemons may take the same run from the queue. Dagster reports that there are two, and launches it twice.
+        """
+        run_id = context.dagster_run.run_id
+        with FileLock(Path(self._instance.root_directory) / ".launching"):
+            run = self._instance.get_run_by_id(run_id)
+            if run is None or run.tags.get(LAUNCHED_TAG, "").startswith(run_id):
+                return
+            self._instance.add_run_tags(run_id, {LAUNCHED_TAG: _mark(run_id)})
         super().launch_run(context)
 
     @property
@@ -50,7 +61,7 @@ class LocalRunLauncher(DefaultRunLauncher):
         if pid:
             return int(pid) if host == socket.gethostname() else None
         served = json.loads(run.tags.get(GRPC_INFO_TAG, "{}")).get("host")
-        if run.tags.get(HOST_TAG) != socket.gethostname() or served not in LOCAL:
+        if run.tags.get(LAUNCHED_TAG) != _mark(run.run_id) or served not in LOCAL:
             return None
         # the worker's first word is its own process
         for entry in self._instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT):
@@ -59,3 +70,7 @@ class LocalRunLauncher(DefaultRunLauncher):
             if found is not None:
                 return int(str(found.value))
         return None
+
+
+def _mark(run_id: str) -> str:
+    return f"{run_id}@{socket.gethostname()}"

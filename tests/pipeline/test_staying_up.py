@@ -14,8 +14,8 @@ import dagster as dg
 import pytest
 from conftest import Site
 from dagster._core.launcher import WorkerStatus
-from postgres_server import SECRET, PostgresServer, postgres_server
 
+from bench.postgres_server import SECRET, PostgresServer, postgres_server
 from smc_dagster import postgres
 from smc_dagster.definitions import build_defs
 from smc_dagster.defs import retries

@@ -1,0 +1,133 @@
+"""Many arms at once: the same tables, whichever way they are asked for, and no lock errors.
+
+A study of 20 arms is run three ways: all in one run by `smc study run`; all in one run as a backfill that the UI asks
+for; and one run an arm, all runs at once through the daemon's queue. Prints what each took and whether its tables are
+those of the first, bit for bit; exit status 1 where they are not, a run failed, or anything spoke of a lock.
+
+    python -m bench.concurrency                # 20 at once
+    python -m bench.concurrency --at-once 10
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import yaml
+
+from bench.services import Services, until
+from smc_dagster.study import shipped_studies
+
+SHARES = [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+LOCKED = re.compile(r"database is locked|could not set lock|lock timeout|deadlock", re.IGNORECASE)
+
+
+@dataclass
+class Way:
+    """What one way of asking gave. `at_once` is the most runs seen in progress; `wall` in seconds."""
+
+    name: str
+    runs: int
+    at_once: int
+    wall: float
+    failed: int
+    different: int
+    locks: int
+
+
+def main() -> int:
+    """Run all ways; exit status 1 where one is wrong."""
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--at-once", type=int, default=20)
+    given = asked.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="smc-concurrency-"))
+    study = yaml.safe_load(shipped_studies()["tiny"].read_text()) | {"name": "twenty", "shares": SHARES}
+    (folder / "twenty.yaml").write_text(yaml.safe_dump(study))
+    site = Services(folder, str(folder / "twenty.yaml"))
+    ways = []
+    try:
+        began = time.monotonic()
+        done = site.smc("study", "run")
+        assert done.returncode == 0, done.stderr
+        expected = site.contents()
+        ways.append(Way("smc study run, one run", 1, 1, time.monotonic() - began, 0, 0, 0))
+        _allow(site, given.at_once)
+        site.webserver()
+        site.stop_sensors()
+        site.daemon()
+        ways.append(_asked(site, expected, "backfill from the UI, one run", one_run=True))
+        ways.append(_asked(site, expected, "backfill of the job, a run an arm", one_run=False))
+    finally:
+        site.close()
+        if sys.exc_info()[0] is not None:
+            print(
+                (folder / "dagster-daemon.log").read_text()[-3000:] if (folder / "dagster-daemon.log").exists() else ""
+            )
+        shutil.rmtree(folder, ignore_errors=True)
+    print("| way | runs | at once | wall | failed | tables that differ | lock errors |\n|---|---|---|---|---|---|---|")
+    for one in ways:
+        print(
+            f"| {one.name} | {one.runs} | {one.at_once} | {one.wall:.0f} s | {one.failed} "
+            f"| {one.different} of {len(expected)} | {one.locks} |"
+        )
+    wrong = any(one.failed or one.different or one.locks for one in ways)
+    short = ways[-1].at_once < min(given.at_once, len(site.study.arms)) * 0.75
+    if short:
+        print("too few runs were in progress at once for this to show anything")
+    return int(wrong or short)
+
+
+def _allow(site: Services, at_once: int) -> None:
+    """Let that many runs be in progress, whatever this machine's memory would advise."""
+    config = site.home / "dagster.yaml"
+    text = config.read_text()
+    assert "max_concurrent_runs: 4" in text
+    config.write_text(text.replace("max_concurrent_runs: 4", f"max_concurrent_runs: {at_once}"))
+
+
+def _asked(site: Services, expected: dict[str, str], name: str, *, one_run: bool) -> Way:
+    arms = [arm.key for arm in site.study.arms]
+    for arm in arms:
+        site.remove(arm)
+    began, most, ended = time.monotonic(), 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        running = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
+        with site.instance() as instance:
+            while not ended.wait(1):
+                most = max(most, len(instance.get_run_ids(running)))
+
+    watching = threading.Thread(target=watch)
+    watching.start()
+    try:
+        backfill = site.backfill_assets("arms", arms) if one_run else site.backfill_job("arms", arms)
+        with site.instance() as instance:
+            until("the backfill ends", lambda: _over(instance, backfill), 3000, 2)
+            runs = instance.get_runs(dg.RunsFilter(tags={"dagster/backfill": backfill}))
+    finally:
+        ended.set()
+        watching.join()
+    wall = time.monotonic() - began
+    found = site.contents()
+    different = sum(found.get(key) != digest for key, digest in expected.items()) + len(found.keys() - expected.keys())
+    text = "\n".join([site.said(run.run_id) for run in runs] + [one.read_text() for one in site.folder.glob("*.log")])
+    failed = sum(run.status is not dg.DagsterRunStatus.SUCCESS for run in runs)
+    return Way(name, len(runs), most, wall, failed, different, len(LOCKED.findall(text)))
+
+
+def _over(instance: dg.DagsterInstance, backfill: str) -> bool:
+    found = instance.get_backfill(backfill)
+    return found is not None and found.status.value not in ("REQUESTED", "COMPLETED_REQUESTED")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
