@@ -30,6 +30,7 @@ from pathlib import Path
 import dagster as dg
 import psutil
 from dagster._core.events import DagsterEventType
+from dagster_postgres.utils import DagsterPostgresException
 
 from bench.postgres_server import postgres_server
 from bench.services import ARM_TABLES, MEASURED, Services, until
@@ -368,21 +369,35 @@ def postgres_restarted(trial: Trial) -> str:
             site.stop_sensors()
             site.daemon()
             for arm in arms:
-                site.remove(arm, (*MEASURED, "training_curves"))
-            backfill = [site.launch("arms", arm, MEASURED) for arm in arms]
+                site.remove(arm)
+            backfill = site.backfill_job("arms", arms)
             for seconds in (2, 15):
                 until("a run is in progress", lambda: _in_progress(site), pause=0.2)
                 server.stop()
                 time.sleep(seconds)
                 server.start()
                 time.sleep(5)
-            ended = [site.ended(run_id) for run_id in backfill]
+            with site.instance() as instance:
+                mine = dg.RunsFilter(tags={"dagster/backfill": backfill})
+                until("the backfill ends", lambda: _over(instance, backfill), 400)
+                runs = instance.get_runs(mine)
+            first = [run for run in runs if run.parent_run_id is None]
+            assert len(first) == len(arms), f"{len(first)} runs"
+            ended = [site.ended(run.run_id) for run in first]
             assert all(run.status is SUCCESS for run in ended), [run.status for run in ended]
-            retried = sum(run.run_id not in backfill for run in ended)
+            retried = sum(run.parent_run_id is not None for run in ended)
         finally:
             site.close()
             os.environ.pop(postgres.VARIABLE, None)
     return f"down for 2 s and for 15 s: all 3 runs ended well, {retried} of them as a retry"
+
+
+def _over(instance: dg.DagsterInstance, backfill: str) -> bool:
+    try:
+        found = instance.get_backfill(backfill)
+    except DagsterPostgresException:
+        return False
+    return found is not None and found.status.value not in ("REQUESTED", "COMPLETED_REQUESTED")
 
 
 def _in_progress(site: Services) -> bool:

@@ -7,19 +7,18 @@ does not: running, and whether the database answers (postgres.py).
 from __future__ import annotations
 
 import os
-import socket
 import time
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import psutil
 import yaml
 from dagster._core.scheduler.instigation import SensorInstigatorData
 from dagster._core.storage.tags import MAX_RETRIES_TAG
 
 from smc_dagster import places, postgres
+from smc_dagster.defs.processes import here, is_gone
 from smc_dagster.errors import SmcError
 
 PID_TAG = "smc/process"
@@ -29,7 +28,7 @@ STUDY_CURSOR = "smc/study"
 
 def process_mark() -> str:
     """This process, as a run's tag."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    return f"{here()}:{os.getpid()}"
 
 
 def run_tags(study: str) -> dict[str, str]:
@@ -124,13 +123,11 @@ def _claim(home: Path, study: str) -> None:
 
 def fail_orphans(instance: dg.DagsterInstance) -> int:
     """Mark runs as failed whose process on this machine is gone, and free their pool slots; returns how many."""
-    host, _, _ = process_mark().rpartition(":")
     begun = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
     orphans = 0
-    for record in instance.get_run_records(begun):
-        run = record.dagster_run
-        owner, _, pid = run.tags.get(PID_TAG, "").rpartition(":")
-        if owner == host and not is_there(int(pid), record.start_time):
+    for run in instance.get_runs(begun):
+        mark, _, pid = run.tags.get(PID_TAG, "").rpartition(":")
+        if mark and is_gone(mark, int(pid)):
             instance.report_run_failed(run, "the process that ran it is gone")
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
             orphans += 1
@@ -154,21 +151,3 @@ def forget_future_ticks(instance: dg.DagsterInstance) -> list[str]:
             instance.update_instigator_state(state.with_data(held._replace(**future)))
             mended.append(state.name)
     return mended
-
-
-def is_there(pid: int, since: float | None) -> bool:
-    """Whether a process of this machine is alive, and no later one that was given its number.
-
-    Args:
-        since: seconds since the epoch at which it was there; None where that is not known.
-    """
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        # a second of slack, as the start is reckoned from the time of boot
-        return since is None or process.create_time() <= since + 1
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:
-        return True

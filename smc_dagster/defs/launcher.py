@@ -10,7 +10,6 @@ the machine goes down, the run would be `started` for ever and keep its slots.
 from __future__ import annotations
 
 import json
-import socket
 from pathlib import Path
 
 import dagster as dg
@@ -19,7 +18,8 @@ from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, Lau
 from dagster._core.storage.tags import GRPC_INFO_TAG
 from filelock import FileLock
 
-from smc_dagster.defs.instance import PID_TAG, is_there
+from smc_dagster.defs.instance import PID_TAG
+from smc_dagster.defs.processes import here, is_gone
 
 # which run, and from which machine: a run that is retried takes the tags of the one before
 LAUNCHED_TAG = "smc/launched"
@@ -37,10 +37,15 @@ class LocalRunLauncher(DefaultRunLauncher):
         run_id = context.dagster_run.run_id
         with FileLock(Path(self._instance.root_directory) / ".launching"):
             run = self._instance.get_run_by_id(run_id)
-            if run is None or run.tags.get(LAUNCHED_TAG, "").startswith(run_id):
+            if run is None or run.tags.get(LAUNCHED_TAG, "").startswith(f"{run_id}@"):
                 return
-            self._instance.add_run_tags(run_id, {LAUNCHED_TAG: _mark(run_id)})
-        super().launch_run(context)
+            self._instance.add_run_tags(run_id, {LAUNCHED_TAG: f"{run_id}@{here()}"})
+        try:
+            super().launch_run(context)
+        except Exception:
+            # the queue may try again
+            self._instance.add_run_tags(run_id, {LAUNCHED_TAG: ""})
+            raise
 
     @property
     def supports_check_run_worker_health(self) -> bool:
@@ -49,28 +54,24 @@ class LocalRunLauncher(DefaultRunLauncher):
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
         """FAILED where the process is of this machine and gone; RUNNING where it is there or cannot be told."""
-        record = self._instance.get_run_record_by_id(run.run_id)
-        pid = self._pid(run)
-        if pid is None or record is None or is_there(pid, record.start_time):
+        mark, _, pid = run.tags.get(PID_TAG, "").rpartition(":")
+        if not mark:
+            served = json.loads(run.tags.get(GRPC_INFO_TAG, "{}")).get("host")
+            launched, _, mark = run.tags.get(LAUNCHED_TAG, "").partition("@")
+            if launched != run.run_id or served not in LOCAL:
+                return CheckRunHealthResult(WorkerStatus.RUNNING)
+            pid = self._worker(run)
+        slack = self._instance.run_monitoring_start_timeout_seconds
+        if not pid or not is_gone(mark, int(pid), slack):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.FAILED, f"the process that ran it ({pid}) is gone")
 
-    def _pid(self, run: dg.DagsterRun) -> int | None:
-        """The run's process, or None where it is not of this machine or did not say."""
-        host, _, pid = run.tags.get(PID_TAG, "").rpartition(":")
-        if pid:
-            return int(pid) if host == socket.gethostname() else None
-        served = json.loads(run.tags.get(GRPC_INFO_TAG, "{}")).get("host")
-        if run.tags.get(LAUNCHED_TAG) != _mark(run.run_id) or served not in LOCAL:
-            return None
+    def _worker(self, run: dg.DagsterRun) -> str:
+        """The process of a launched run; empty where it did not say."""
         # the worker's first word is its own process
         for entry in self._instance.all_logs(run.run_id, of_type=DagsterEventType.ENGINE_EVENT):
             event = entry.dagster_event
             found = event.engine_event_data.metadata.get("pid") if event is not None else None
             if found is not None:
-                return int(str(found.value))
-        return None
-
-
-def _mark(run_id: str) -> str:
-    return f"{run_id}@{socket.gethostname()}"
+                return str(found.value)
+        return ""

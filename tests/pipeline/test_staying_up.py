@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -20,6 +21,8 @@ from smc_dagster import postgres
 from smc_dagster.definitions import build_defs
 from smc_dagster.defs import retries
 from smc_dagster.defs.instance import PID_TAG, process_mark, ready_home, run_tags
+from smc_dagster.defs.processes import here
+from smc_dagster.defs.retention import forget_old_runs
 from smc_dagster.doctor import examine
 from smc_dagster.errors import CorpusError, InterruptedWorkError, SmcError
 from smc_dagster.lake import Lake
@@ -102,11 +105,29 @@ def test_a_run_whose_process_is_gone_is_known(home: Path) -> None:
 
         ended = subprocess.Popen([sys.executable, "-c", ""])
         ended.wait()
-        host, _, _ = process_mark().rpartition(":")
+        host, boot, seconds = here().split("/")
         assert health(process_mark()) is WorkerStatus.RUNNING
-        assert health(f"{host}:{ended.pid}") is WorkerStatus.FAILED
+        assert health(f"{here()}:{ended.pid}") is WorkerStatus.FAILED
+        # the number of this process, as another had it: before the machine was started again, or an hour ago
+        assert health(f"{host}/another/{seconds}:{os.getpid()}") is WorkerStatus.FAILED
+        assert health(f"{host}/{boot}/{int(seconds) - 3600}:{os.getpid()}") is WorkerStatus.FAILED
         # of another machine nothing is known
-        assert health(f"elsewhere:{ended.pid}") is WorkerStatus.RUNNING
+        assert health(f"elsewhere/{boot}/{seconds}:{ended.pid}") is WorkerStatus.RUNNING
+
+
+def test_runs_are_forgotten_but_for_the_latest_record(home: Path) -> None:
+    arms = dg.StaticPartitionsDefinition(["a", "b"])
+
+    @dg.asset(partitions_def=arms)
+    def made() -> None:
+        pass
+
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        runs = [dg.materialize([made], partition_key=key, instance=instance).run_id for key in ("a", "b", "a")]
+        assert forget_old_runs(instance, datetime.now(UTC) - timedelta(days=1)) == []
+        assert forget_old_runs(instance, datetime.now(UTC) + timedelta(days=1)) == runs[:1]
+        assert {run.run_id for run in instance.get_runs()} == set(runs[1:])
+        assert set(instance.get_materialized_partitions(made.key)) == {"a", "b"}
 
 
 @dg.job
