@@ -73,9 +73,11 @@ def main() -> None:
 
 
 def _failure(error: BaseException | None) -> str | None:
-    """The message of a failed check or step, without Dagster's traceback."""
+    """The message of a failed check or step, without Dagster's traceback; None where it hides a programming error."""
     while error is not None:
-        if type(error).__name__ in ("Failure", "DagsterAssetCheckFailedError"):
+        # a Failure with a cause only forbids Dagster to try again what raised it
+        wraps = type(error).__name__ == "Failure" and error.__cause__ is not None
+        if not wraps and type(error).__name__ in ("Failure", "DagsterAssetCheckFailedError"):
             return str(getattr(error, "description", None) or error)
         error = getattr(error, "user_exception", None) or error.__cause__
     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import resource
 from pathlib import Path
 
 import pyarrow as pa
@@ -124,3 +126,27 @@ def test_another_file_system(tmp_path: Path) -> None:
     assert lake.read(KEPT, expect=ONE.digest).num_rows == 1
     with pytest.raises(LakeError, match="not `two`"):
         Lake("memory://lake-test", "two").claim()
+
+
+def test_a_place_that_takes_no_more_is_named_and_left_as_it_was(lake: Lake) -> None:
+    lake.write(KEPT, ROWS, ONE)
+    many = (
+        pa.concat_tables([ROWS] * 2)
+        .take(pa.array([0, 1] * 5000))
+        .set_column(1, "doc_id", pa.array([f"{i * 2654435761 % 2**32:x}" for i in range(10_000)]))
+    )
+    allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, allowed[1]))
+    try:
+        with pytest.raises(LakeError, match=r"kept cannot take more: File too large") as refused:
+            lake.write(KEPT, many, TWO)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+    assert "free some space" in refused.value.remedy
+    assert lake.read(KEPT, expect=ONE.digest).to_pylist() == ROWS.to_pylist()
+    assert [one.name for one in Path(lake.place("kept")).iterdir()] == ["data.parquet"]
+
+
+def test_an_error_of_what_is_read_meanwhile_stays_itself(lake: Lake) -> None:
+    with pytest.raises(PermissionError), lake.writing("kept", "data.parquet"):
+        raise PermissionError(errno.EACCES, "another file's")
