@@ -32,6 +32,7 @@ from smc_dagster.defs.study_job import study_job
 from smc_dagster.study import load_study
 from smc_dagster.workbench import study_reference
 
+STUDY_TAG = "smc/study"
 PRELOADED = ["smc_dagster.definitions", "torch", "pandas", "pyarrow.parquet"]
 
 
@@ -60,7 +61,11 @@ def build_defs(study: str | None = None, lake: str | None = None) -> dg.Definiti
         findings,
         release,
     )
-    made = [one for stage in stages for one in stage.assets(opened)]
+    # what a person filters the catalogue by; the rest is each asset's own
+    made = dg.map_asset_specs(
+        lambda spec: spec.merge_attributes(tags={STUDY_TAG: opened.name}),
+        [one for stage in stages for one in stage.assets(opened)],
+    )
     checked = checks.checks(opened)
     whole, forgetting = study_job(build_defs), retention.retention_job()
     for op in [

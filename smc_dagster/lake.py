@@ -27,6 +27,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from smc_dagster.credentials import REMEDY, holds_secret, masked
 from smc_dagster.errors import LakeError, StaleInputError
 from smc_dagster.fingerprints import METADATA_KEY, Fingerprint, writing_parquet
 from smc_dagster.tables import TableSpec
@@ -76,6 +77,8 @@ class Lake:
 
     def __init__(self, root: str | Path, study: str) -> None:
         self.root = str(root).rstrip("/")
+        if holds_secret(self.root):
+            raise LakeError(f"SMC_LAKE or --lake, {masked(self.root)}: the URL holds a password or a query", REMEDY)
         self.study = study
         self.fs, self._base = fsspec.core.url_to_fs(self.root)
         self.is_local = "file" in ([self.fs.protocol] if isinstance(self.fs.protocol, str) else self.fs.protocol)

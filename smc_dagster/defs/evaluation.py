@@ -16,6 +16,8 @@ from smc_dagster.defs.partitions import ONE_RUN, arm_partitions
 from smc_dagster.defs.resources import StudyResource
 from smc_dagster.evaluation.arm_metrics import arm_metrics as measure
 from smc_dagster.evaluation.overall import over_all_domains
+from smc_dagster.findings.plot_numbers import arm_reliability
+from smc_dagster.findings.plots import png_reliability
 from smc_dagster.lineage import CODE_VERSIONS
 from smc_dagster.study import Study
 from smc_dagster.tables import ANCHOR_EVAL_SLICES
@@ -72,8 +74,9 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
         for done, key in enumerate(keys, 1):
             due = bench.lineage.due("checkpoints", key).digest
             budget = described(bench.lake, bench.study.training, key, due).budget
+            predicted = bench.read("predictions", key)
             rows = measure(
-                bench.read("predictions", key),
+                predicted,
                 bench.study.arm(key),
                 budget,
                 bench.study.evaluation,
@@ -83,9 +86,12 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
             )
             bench.write("arm_metrics", rows, key)
             means = metadata.records(over_all_domains(rows, level))
-            context.add_asset_metadata(
-                metadata.of_table(bench, "arm_metrics", key) | {"measures": means}, partition_key=key
-            )
+            bins = arm_reliability(predicted, ("test", *ANCHOR_EVAL_SLICES), bench.study.evaluation.ece_bins)
+            shown = {
+                "measures": means,
+                "reliability": metadata.plot(png_reliability(bins), "accuracy against confidence, by slice"),
+            }
+            context.add_asset_metadata(metadata.of_table(bench, "arm_metrics", key) | shown, partition_key=key)
             progress.report("measure", done, len(keys))
         return dg.MaterializeResult()
 

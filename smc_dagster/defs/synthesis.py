@@ -16,9 +16,10 @@ from smc_dagster import places
 from smc_dagster.defs import counts, metadata
 from smc_dagster.defs.partitions import ONE_RUN, pool_partitions
 from smc_dagster.defs.resources import StudyResource
+from smc_dagster.findings.plots import png_pool_drift
 from smc_dagster.lake import slug
 from smc_dagster.lineage import CODE_VERSIONS
-from smc_dagster.quality.drift import pool_drift
+from smc_dagster.quality.drift import THRESHOLDS, pool_drift
 from smc_dagster.screening import overlaps
 from smc_dagster.screening.contamination import evaluation_text
 from smc_dagster.screening.profile import profile_pool
@@ -181,12 +182,14 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
             columns, methods, scores = zip(*drift.scores, strict=True)
             table = pa.table({"pool": [pool] * len(columns), "column": columns, "method": methods, "score": scores})
             bench.lake.write(DRIFT, table, bench.lineage.due("drift", pool), pool)
+            ratios = [(one.column, one.score / THRESHOLDS[one.method]) for one in drift.scores]
             context.add_asset_metadata(
-                {
+                metadata.of_table(bench, "drift", pool)
+                | {
                     "report": metadata.link(relative),
-                    "path": dg.MetadataValue.path(path),
+                    "report_path": dg.MetadataValue.path(path),
                     "drift": metadata.records(table.drop(["pool"]).to_pylist()),
-                    "fingerprint": bench.lineage.due("drift", pool).digest,
+                    "drift_by_column": metadata.plot(png_pool_drift(ratios), "score over threshold by column"),
                 },
                 partition_key=pool,
             )

@@ -67,10 +67,9 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
                 "%s trained (%d of %d): loss %.3f, %.0f examples a second of a core or GPU, about %.0f s left",
                 key, done, len(keys), shown["final_loss"], shown["examples_per_second"], left,
             )  # fmt: skip
-            digest = bench.lineage.due("checkpoints", key).digest
-            context.add_asset_metadata(
-                {"fingerprint": digest, "path": dg.MetadataValue.path(path), **shown}, partition_key=key
-            )
+            # the schema and the rows are those of the curves, written beside the weights
+            curves = metadata.of_table(bench, TRAINING_CURVES.name, key)
+            context.add_asset_metadata(curves | {"path": dg.MetadataValue.path(path), **shown}, partition_key=key)
 
         def keep(key: str, trained: TrainedArm) -> None:
             due = bench.lineage.due("checkpoints", key)

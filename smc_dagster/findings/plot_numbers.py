@@ -5,6 +5,7 @@ What belongs here: one table a plot. What does not: drawing them (plots.py), or 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,30 @@ RELIABILITY = pa.schema(
         ("accuracy", pa.float64()),
     ]
 )
+
+
+ARM_RELIABILITY = pa.schema(
+    [
+        ("slice", pa.string()),
+        ("predictions", pa.int64()),
+        ("confidence", pa.float64()),
+        ("accuracy", pa.float64()),
+    ]
+)
+
+
+def arm_reliability(predictions: pa.Table, slices: Sequence[str], bins: int) -> pa.Table:
+    """ARM_RELIABILITY of an arm (PREDICTIONS), replicates pooled: a row a bin, by slice in the order given."""
+    found: list[dict[str, Any]] = []
+    for name in slices:
+        part = predictions.filter(pc.field("slice") == name)
+        correct = pc.equal(part["predicted"], part["label"]).to_numpy()
+        one = reliability(part["confidence"].to_numpy(), correct, bins)
+        found += [
+            {"slice": name, "predictions": int(n), "confidence": float(confidence), "accuracy": float(accuracy)}
+            for n, confidence, accuracy in zip(one.n, one.confidence, one.accuracy, strict=True)
+        ]
+    return pa.Table.from_pylist(found, schema=ARM_RELIABILITY)
 
 
 def share_curve(metrics: pa.Table, series: list[str], metric: str, slice_name: str, level: float) -> pa.Table:

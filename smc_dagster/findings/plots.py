@@ -163,6 +163,35 @@ def png_training_curves(points: list[tuple[int, int, float]], of: str, unit: str
         return canvas.png(figure)
 
 
+def png_reliability(numbers: pa.Table) -> bytes:
+    """Reliability of an arm (`plot_numbers.arm_reliability`) as a PNG, a panel a slice."""
+    slices = list(dict.fromkeys(str(one) for one in numbers["slice"].to_pylist())) or ["test"]
+    with canvas.figure(2.5 * len(slices), 2.8, 1, len(slices), sharex=True, sharey=True) as (figure, axes):
+        for k, (panel, one) in enumerate(zip(axes[0], slices, strict=True)):
+            panel.plot([0, 1], [0, 1], color=canvas.SOFT, linewidth=1)
+            part = numbers.filter(pc.field("slice") == one)
+            look = {"color": COLOURS[k % len(COLOURS)], "marker": MARKERS[k % len(MARKERS)]}
+            x, y = part["confidence"].to_numpy(), part["accuracy"].to_numpy()
+            panel.plot(x, y, markersize=3.5, linewidth=1.3, **look)
+            panel.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="confidence")
+            panel.set_title(f"{one}, n {pc.sum(part['predictions']).as_py() or 0:,}", fontsize=9)
+        axes[0, 0].set_ylabel("accuracy")
+        return canvas.png(figure)
+
+
+def png_pool_drift(ratios: list[tuple[str, float]]) -> bytes:
+    """Score over threshold of each column of a pool, as a PNG; from 1 on a column counts as drifted."""
+    columns, values = [one for one, _ in ratios], [value for _, value in ratios]
+    with canvas.figure(7.2, 0.9 + 0.32 * len(ratios)) as (figure, axes):
+        panel, y = axes[0, 0], np.arange(len(ratios))[::-1]
+        panel.barh(y, values, color=[COLOURS[1] if value >= 1 else COLOURS[0] for value in values], height=0.6)
+        panel.axvline(1, color=canvas.INK, linewidth=1)
+        panel.set_yticks(y, columns)
+        panel.set_xlabel("score / threshold")
+        panel.grid(visible=False, axis="y")
+        return canvas.png(figure)
+
+
 def png_day_drift(numbers: pa.Table) -> bytes:
     """Score over limit of each column, day by day (DAY_DRIFT); from 1 on a column may count as drifted."""
     columns = list(dict.fromkeys(numbers["column"].to_pylist()))

@@ -23,6 +23,8 @@ from smc_dagster import places
 from smc_dagster.errors import InterruptedWorkError, SmcError
 from smc_dagster.mixing.launch import Launch
 
+PARSED = "partial_parse.msgpack"
+
 
 @dataclass(frozen=True)
 class NodeResult:
@@ -76,14 +78,16 @@ def build(launch: Launch, say: Callable[[str], None], select: Sequence[str] = ()
     """
     target = launch.folder / "target"
     target.mkdir(parents=True, exist_ok=True)
-    parsed = places.dbt_project() / "target" / "partial_parse.msgpack"
-    if parsed.is_file():
-        shutil.copy(parsed, target / parsed.name)
+    project = places.dbt_project()
+    if _parsed_here(project):
+        shutil.copy(project / "target" / PARSED, target / PARSED)
     words = ["--no-use-colors", "build", "--exclude-resource-type", "unit_test"]
     if select:
         words += ["--select", *select]
     with subprocess.Popen(
         launch.command(*words, target=target),
+        # what the parse says of places is relative to here
+        cwd=project.parent,
         env={**os.environ, **launch.env, "DBT_SEND_ANONYMOUS_USAGE_STATS": "false"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -115,3 +119,15 @@ def build(launch: Launch, say: Callable[[str], None], select: Sequence[str] = ()
         )
         for one in results
     ]
+
+
+def _parsed_here(project: Path) -> bool:
+    """Whether the project's parse is of the project where it now lies.
+
+    dbt reads seeds at the place that a parse names: that of a copied project would be the first one's seeds.
+    """
+    if not (project / "target" / PARSED).is_file():
+        return False
+    nodes = read_manifest(project)["nodes"].values()
+    roots = {node.get("root_path") for node in nodes if node["resource_type"] == "seed"}
+    return {(project.parent / str(root)).resolve() for root in roots} == {project}

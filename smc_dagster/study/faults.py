@@ -10,6 +10,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from smc_dagster.credentials import masked
+
 
 def explain(error: ValidationError, root: type[BaseModel]) -> str:
     """One clause a fault: the key by its path, what is wrong, what was given, and what is allowed there."""
@@ -18,7 +20,7 @@ def explain(error: ValidationError, root: type[BaseModel]) -> str:
         where = ".".join(str(part) for part in item["loc"]) or "study"
         message = item["msg"].removeprefix("Value error, ")
         given = item.get("input")
-        shown = "" if isinstance(given, dict | list) else f" (given: {given!r})"
+        shown = "" if isinstance(given, dict | list) else f" (given: {masked(repr(given))})"
         allowed = ""
         if item["type"] == "extra_forbidden":
             message, shown = "unknown key", ""

@@ -10,8 +10,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from smc_dagster.credentials import REMEDY, holds_secret
+
+
+def _without_secret(place: str) -> str:
+    if holds_secret(place):
+        raise ValueError(f"the URL holds a password or a query: {REMEDY}")
+    return place
+
+
+# a path, relative to the study file, or any fsspec URL, which ends up in metadata and in errors
+OpenPlace = Annotated[str, AfterValidator(_without_secret)]
 # CLINC150 calls what belongs to none of its intents so
 OUT_OF_SCOPE = "oos"
 ClincSplit = Literal["train", "val", "test"]
@@ -72,14 +83,14 @@ class FilesSource(TabularSource):
     """Files of the team's own: JSONL, CSV, TSV or Parquet, plain, `.gz` or `.zst`; one file or a folder of them."""
 
     kind: Literal["files"]
-    path: str = Field(description="a path, relative to the study file, or any fsspec URL")
+    path: OpenPlace = Field(description="a path, relative to the study file, or any fsspec URL")
 
 
 class HuggingFaceSource(TabularSource):
     """A dataset of the Hugging Face hub, or a local folder that `datasets.load_dataset` takes."""
 
     kind: Literal["huggingface"]
-    name: str = Field(min_length=1, description="id on the hub, or a folder")
+    name: OpenPlace = Field(min_length=1, description="id on the hub, or a folder")
     config: str | None = None
     splits: list[str] = Field(default=["train"], min_length=1)
     revision: str | None = Field(default=None, description="commit, tag or branch; a commit makes a study repeatable")
@@ -91,7 +102,7 @@ class ClincSource(Model):
     """CLINC150 in its own JSON: `{split: [[text, intent], ...]}`, and its `domains.json`: `{domain: [intent, ...]}`."""
 
     kind: Literal["clinc150"]
-    path: str = Field(description="the folder that holds both files")
+    path: OpenPlace = Field(description="the folder that holds both files")
     variant: str = Field(default="data_full", pattern=r"^[A-Za-z0-9_-]+$", description="the file, without `.json`")
     splits: list[ClincSplit] = Field(default=["train", "val", "test"], min_length=1)
     out_of_scope: bool = Field(default=False, description=f"read `oos_*` too, as domain and label `{OUT_OF_SCOPE}`")

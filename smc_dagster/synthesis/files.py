@@ -22,7 +22,7 @@ from smc_dagster.corpora.batches import RECORD, REFUSED
 from smc_dagster.corpora.landing import Landed, finish, is_day
 from smc_dagster.errors import CorpusError, StudyError
 from smc_dagster.study import Corpus, Provenance, digest_of
-from smc_dagster.study.sources import Columns, FilesSource
+from smc_dagster.study.sources import Columns, FilesSource, OpenPlace
 from smc_dagster.synthesis.contract import Made, Request
 from smc_dagster.synthesis.own_rows import Judge, made_of, part_conflicts
 
@@ -54,7 +54,7 @@ class FilesSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    path: str | None = Field(default=None, description="a path or URL; without one, the landing folder")
+    path: OpenPlace | None = Field(default=None, description="a path or URL; without one, the landing folder")
     columns: PoolColumns = PoolColumns()
     domain: str | None = Field(default=None, min_length=1, description="the domain of every row, where no column is")
     provenance: Provenance = Field(default=Provenance.generated, description="grade of rows that name none")

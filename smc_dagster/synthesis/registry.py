@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from smc_dagster.corpora.batches import REFUSED
 from smc_dagster.corpora.text import doc_ids
+from smc_dagster.credentials import masked
 from smc_dagster.errors import CorpusError, StudyError
 from smc_dagster.study import Provenance, Study
 from smc_dagster.synthesis import files
@@ -253,9 +254,9 @@ def pool_settings(study: Study, pool: str) -> tuple[Generator, BaseModel]:
         faults = []
         for item in error.errors():
             key = ".".join(map(str, item["loc"]))
-            what = (
-                "unknown setting" if item["type"] == "extra_forbidden" else f"{item['msg']} (given: {item['input']!r})"
-            )
+            # what is no name of a variable is likely the key itself
+            given = "" if key == "api_key_env" else f" (given: {masked(repr(item['input']))})"
+            what = "unknown setting" if item["type"] == "extra_forbidden" else f"{item['msg']}{given}"
             faults.append(f"pool `{pool}`, generator `{asked.generator}`: `{key}`: {what}")
         raise StudyError("; ".join(faults), f"settings allowed: {allowed}") from error
 
