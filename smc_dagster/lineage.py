@@ -51,7 +51,7 @@ CODE_VERSIONS = {
     "arm_metrics": "3",
     "headline": "2",
     "collapse_onset": "2",
-    "safe_shares": "2",
+    "safe_shares": "3",
     "attribution": "1",
     "mitigation_effects": "2",
     "provenance_thresholds": "2",

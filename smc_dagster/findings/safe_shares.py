@@ -7,7 +7,8 @@ A share is safe where the one-sided lower bound on (tail recall - tail recall at
 smaller share measured is safe too. Testing upwards and stopping at the first failure keeps the level over all shares of
 a series and domain without adjustment (fixed-sequence testing, Maurer et al. 1995). The level is that of one series and
 domain. Where the proof already fails at the smallest share, that is `none_safe` only if a loss of the margin would
-have been seen or is proven; else the data are too few.
+have been seen or is proven; else the data are too few. So they are where the 0 % arm finds so few rare cases that no
+more than the margin could be lost.
 
 Shares are those that the domain really got (reached.py). A share from which on, upwards, a loss beyond the margin is
 proven at every share is told as well, tested downwards from the largest by the same rule.
@@ -90,6 +91,12 @@ class _Ladder:
         if n < MIN_TAIL_DOCUMENTS:
             needed = self._needed(self._steps[0], planned=True)
             return {**nothing, "n_needed": needed, "note": f"{n} tail documents: {_more(needed)}"}
+        recall = self._base_recall()
+        if recall <= margin:
+            note = (
+                f"rare-case recall at 0 % is {recall:.3f}: nothing beyond the margin can be lost, so nothing is proven"
+            )
+            return {**nothing, "n_needed": None, "note": note}
         safe: _Step | None = None
         failed: _Step | None = None
         for step in self._steps:
@@ -112,6 +119,13 @@ class _Ladder:
         needed = self._needed(failed)
         note = f"{note}; {_more(needed)}"
         return {"status": "insufficient_data", **found, **judged, "n_needed": needed, "note": note}
+
+    def _base_recall(self) -> float:
+        """Rare-case recall of the 0 % arm in the domain, mean over replicates."""
+        documents = self._evidence.documents["rare"]
+        counted = tail_of(documents, self._domain)
+        correct = self._evidence.outcomes[self._base.key, "rare"].correct[:, counted].astype(float)
+        return float((correct @ _label_weights(documents.label[counted].astype(str))).mean())
 
     def _note(self, failed: _Step | None) -> str:
         gaps = f"; not measured at {', '.join(percent(one) for one in self._unmeasured)}" if self._unmeasured else ""
@@ -155,15 +169,20 @@ class _Ladder:
             *(each.correct[np.isin(each.replicates, common)][:, counted].astype(float) for each in (one, other))
         )
         labels = documents.label[counted].astype(str)
-        _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
         noise = label_noise([differences], [labels])
-        weights = 1 / (sizes[codes] * len(sizes))
-        kept = replicate_error(differences, weights, 0.0 if noise is None else noise.answer) ** 2
+        kept = replicate_error(differences, _label_weights(labels), 0.0 if noise is None else noise.answer) ** 2
         aimed = (self._margin / smallest_effect(1.0, self._level, sides=1)) ** 2
         if aimed <= kept:
             return None
         scale = max(0.0, effect.standard_error**2 - kept) / (aimed - kept)
         return max(MIN_TAIL_DOCUMENTS, math.ceil(scale * int(counted.sum()) - 1e-9))
+
+
+def _label_weights(labels: np.ndarray) -> np.ndarray:
+    """What each document counts in a mean over labels; they add up to 1."""
+    _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    weights: np.ndarray = 1 / (sizes[codes] * len(sizes))
+    return weights
 
 
 def _more(needed: int | None) -> str:

@@ -124,8 +124,15 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
             file.write(json.dumps({key: value for key, value in row.items() if value is not None}) + "\n")
 
 
-def write_study(folder: Path, rows: list[dict[str, Any]], own: list[dict[str, Any]], **changes: Any) -> Path:
-    """The rows and a study over them, in a folder; `changes` replace sections of the study."""
+def write_study(
+    folder: Path, rows: list[dict[str, Any]], own: list[dict[str, Any]], server: str = "", **changes: Any
+) -> Path:
+    """The rows and a study over them, in a folder; `changes` replace sections of the study.
+
+    Args:
+        own: synthetic rows of the team's own; a pool and a series of them, where there are any.
+        server: base URL of a chat server; a pool of what it says, where there is one.
+    """
     write_rows(folder / "real" / "tickets.jsonl", rows)
     columns: dict[str, Any] = {"label": "intent", "text": "body"}
     study: dict[str, Any] = {
@@ -155,6 +162,9 @@ def write_study(folder: Path, rows: list[dict[str, Any]], own: list[dict[str, An
         settings = {"path": "own", "columns": {**columns, "domain": None}}
         study["pools"]["ours"] = {"generator": "files", "settings": settings}
         study["series"].append({"name": "ours", "pool": "ours"})
+    if server:
+        settings = {"base_url": server, "model": "m", "api_key_env": "PLANTED_KEY", "first_wait": 0.01, "rounds": 9}
+        study["pools"]["asked"] = {"generator": "endpoint", "ratio": 0.2, "settings": settings}
     path = folder / "hostile.yaml"
     path.write_text(yaml.safe_dump(study | changes, allow_unicode=True))
     return path

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from chat_server import front
 from conftest import ROOT, Site
 from hostile_world import (
     DOMAINS,
@@ -38,6 +39,15 @@ from smc_dagster.tables import (
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 # a cap of its own for each domain, so that one taken for another shows
 CAPS = {domain: round(0.1 + n / 100, 2) for n, domain in enumerate(DOMAINS)}
+SECRET = "planted-7f3a9c-secret"
+# what a team keeps in the environment of a run; the first is sent to the chat server
+PLANTED = {
+    "PLANTED_KEY": f"sk-{SECRET}",
+    "SMC_POSTGRES_URL": f"postgresql://smc:{SECRET}@127.0.0.1:5432/dagster",
+    "DAGSTER_POSTGRES_PASSWORD": SECRET,
+    "FSSPEC_S3_SECRET": SECRET,
+    "HF_TOKEN": f"hf_{SECRET}",
+}
 
 
 class Hostile(Site):
@@ -52,6 +62,7 @@ class Hostile(Site):
         return super().environment | {
             "SMC_STUDY": str(self.top / "study" / "hostile.yaml"),
             "SMC_DBT_PROJECT": str(self.top / "dbt_project"),
+            **PLANTED,
         }
 
 
@@ -63,12 +74,18 @@ def files_of(folder: Path) -> set[str]:
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Hostile:
     """The study run once, caps accepted for every domain, and run again; nothing may be written but below `data`."""
     top = tmp_path_factory.mktemp("hostile")
-    write_study(top / "study", real_rows(), own_rows())
     shutil.copytree(ROOT / "dbt_project", top / "dbt_project", ignore=shutil.ignore_patterns("partial_parse*"))
     site = Hostile(top / "data", "hostile")
-    before, checkout = files_of(top), files_of(ROOT / "dbt_project")
-    done = site.smc("study", "run")
-    assert done.returncode == 0, done.stderr
+    with front(faults=["echo_key"]) as server:
+        write_study(top / "study", real_rows(), own_rows(), server.url)
+        before, checkout = files_of(top), files_of(ROOT / "dbt_project")
+        refused = site.smc("study", "run")
+        assert refused.returncode == 2, refused.stderr
+        assert "401" in refused.stderr
+        done = site.smc("study", "run")
+        assert done.returncode == 0, done.stderr
+        assert all(headers["authorization"] == f"Bearer sk-{SECRET}" for _, _, headers in server.seen)
+    assert SECRET not in refused.stdout + refused.stderr + done.stdout + done.stderr
     words = [word for domain, cap in CAPS.items() for word in ("--cap", f"{domain}={cap}")]
     accepted = site.smc("caps", "accept", "--yes", "--reason", f"agreed; {SCRIPT} '; drop table x; --", *words)
     assert accepted.returncode == 0, accepted.stderr
@@ -77,7 +94,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Hostile:
     made = {one for one in files_of(top) - before if not one.startswith("data/")}
     assert made <= {"dbt_project/seeds/.caps.csv.lock"}, made
     assert files_of(ROOT / "dbt_project") == checkout
-    assert {one.name for one in site.folder.iterdir()} <= {"lake", "dagster_home", "evidently", "landing", "work"}
+    assert {one.name for one in site.folder.iterdir()} <= {"lake", "dagster_home", "evidently", "work", "cache"}
     return site
 
 
@@ -138,7 +155,7 @@ def test_pages_show_text_and_run_none_of_it(hostile: Hostile) -> None:
     from playwright.sync_api import sync_playwright
 
     pages = [hostile.lake / "report" / "index.html", *hostile.lake.glob("drift_report/*/index.html")]
-    assert len(pages) == 3
+    assert len(pages) == 4
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for path in pages:
@@ -169,6 +186,19 @@ def test_an_export_loads_and_its_card_is_whole(hostile: Hostile, tmp_path: Path)
     assert yaml.safe_load(front)["model-index"][0]["name"] == "hostile ours@50"
     assert "<script" not in body
     assert "<img" not in body
+
+
+def test_secrets_of_the_environment_are_nowhere(hostile: Hostile, tmp_path: Path) -> None:
+    def holding(folder: Path) -> list[str]:
+        return [str(one) for one in folder.rglob("*") if one.is_file() and SECRET.encode() in one.read_bytes()]
+
+    exported = hostile.smc("export", "templated@50", str(tmp_path / "model"))
+    assert exported.returncode == 0, exported.stderr
+    # lake, report, answers kept, dbt project, and Dagster's home: run config, event logs, compute logs
+    assert holding(hostile.top) == holding(tmp_path) == []
+    # the scan sees what it must
+    (tmp_path / "leak").write_text(f"key={SECRET}")
+    assert holding(tmp_path) == [str(tmp_path / "leak")]
 
 
 def test_dagster_is_told_text_and_no_markup(hostile: Hostile) -> None:

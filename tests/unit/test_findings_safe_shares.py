@@ -49,6 +49,15 @@ def evidence(tmp_path_factory):
     return collect(STUDY, make_lake(tmp_path_factory.mktemp("lake"), STUDY, lambda *_: (0.0, 0.0), documents=200))
 
 
+def test_where_there_is_no_recall_to_lose_nothing_is_safe(evidence) -> None:
+    outcomes = dict(evidence.outcomes)
+    base = outcomes["made@00", "rare"]
+    outcomes["made@00", "rare"] = replace(base, correct=np.zeros_like(base.correct))
+    row = judged(replace(evidence, outcomes=outcomes), [(0.0, 0.0, 0.0)] * 6)
+    assert (row["status"], row["share"], row["n_needed"]) == ("insufficient_data", None, None)
+    assert "recall at 0 % is 0.000" in row["note"]
+
+
 def judged(evidence, told: list, n: int = 100) -> dict:
     effects = Told(dict(zip(UP, told, strict=True)), n)
     (row,) = build_safe_shares(STUDY, evidence, effects).to_pylist()
