@@ -53,6 +53,12 @@ class PostgresServer:
         """Stop at once: what is connected loses its connection."""
         self._pg_ctl("stop", "--mode", "fast")
 
+    def dump(self) -> bytes:
+        """All that the database holds, as SQL."""
+        words = ["--host", "127.0.0.1", "--port", str(self.port), "--username", USER, DATABASE]
+        env = {"PATH": os.environ["PATH"], "PGPASSWORD": SECRET}
+        return subprocess.run([self.programs / "pg_dump", *words], env=env, capture_output=True, check=True).stdout
+
     def _pg_ctl(self, *words: str) -> None:
         self._run("pg_ctl", "--pgdata", str(self.folder / "data"), "--wait", *words)
 

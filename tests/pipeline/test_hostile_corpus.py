@@ -43,7 +43,6 @@ SECRET = "planted-7f3a9c-secret"
 # what a team keeps in the environment of a run; the first is sent to the chat server
 PLANTED = {
     "PLANTED_KEY": f"sk-{SECRET}",
-    "SMC_POSTGRES_URL": f"postgresql://smc:{SECRET}@127.0.0.1:5432/dagster",
     "DAGSTER_POSTGRES_PASSWORD": SECRET,
     "FSSPEC_S3_SECRET": SECRET,
     "HF_TOKEN": f"hf_{SECRET}",
@@ -188,6 +187,19 @@ def test_an_export_loads_and_its_card_is_whole(hostile: Hostile, tmp_path: Path)
     assert "<img" not in body
 
 
+def snapshots_of(site: Site) -> list[str]:
+    """Jobs and plans of all runs as Dagster keeps them: its database holds them compressed."""
+    import dagster as dg
+
+    with dg.DagsterInstance.from_config(str(site.home)) as instance:
+        runs = instance.get_runs()
+        jobs = {run.job_snapshot_id for run in runs} - {None}
+        plans = {run.execution_plan_snapshot_id for run in runs} - {None}
+        kept = [instance.get_job_snapshot(one) for one in sorted(jobs)]
+        kept += [instance.get_execution_plan_snapshot(one) for one in sorted(plans)]
+    return [dg.serialize_value(one) for one in kept]
+
+
 def test_secrets_of_the_environment_are_nowhere(hostile: Hostile, tmp_path: Path) -> None:
     def holding(folder: Path) -> list[str]:
         return [str(one) for one in folder.rglob("*") if one.is_file() and SECRET.encode() in one.read_bytes()]
@@ -196,6 +208,8 @@ def test_secrets_of_the_environment_are_nowhere(hostile: Hostile, tmp_path: Path
     assert exported.returncode == 0, exported.stderr
     # lake, report, answers kept, dbt project, and Dagster's home: run config, event logs, compute logs
     assert holding(hostile.top) == holding(tmp_path) == []
+    assert snapshots_of(hostile)
+    assert not [one for one in snapshots_of(hostile) if SECRET in one]
     # the scan sees what it must
     (tmp_path / "leak").write_text(f"key={SECRET}")
     assert holding(tmp_path) == [str(tmp_path / "leak")]

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import dagster as dg
 import pytest
@@ -199,5 +200,8 @@ def test_an_arm_is_made_while_the_server_restarts(
         assert instance.get_run_by_id(done.run_id).status is dg.DagsterRunStatus.SUCCESS
         assert set(instance.get_materialized_partitions(dg.AssetKey("arm_metrics"))) == {arm}
     assert {spec.name: lake.read(spec, arm) for spec in (PREDICTIONS, ARM_METRICS)} == before
+    kept = [one.read_bytes() for one in tmp_path.rglob("*") if one.is_file()] + [server.dump()]
+    assert done.run_id.encode() in kept[-1]
+    assert not [one for one in kept if SECRET.encode() in one or quote(SECRET, safe="").encode() in one]
     (told,) = [row for row in examine("tiny") if postgres.VARIABLE in row.thing]
     assert (told.ok, told.seen.split(",")[0]) == (True, postgres.shown(server.url))
