@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 KNOT_STEP = 0.005
 POWERS = (0.25, 0.5, 0.75, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0)
 Kind = Literal["constant", "smooth", "knee"]
-_WORDS = {"loss_of_real": "loss of real rows", "broken_stick": "broken stick"}
+_WORDS = {"loss_of_real": "loss of real rows", "broken_stick": "broken stick", "slowing": "slowing bend"}
 
 
 def in_words(name: str) -> str:
@@ -80,12 +80,12 @@ class Model:
 def rivals(shares: Floats) -> list[Model]:
     """The models compared, simplest first.
 
-    Smooth: a line; a monotone quadratic (speeding up or levelling off); a power of the share, its exponent free;
-        and the
-    logarithm of the real rows left, the shape that the loss of real rows alone gives (left out where a share is 1).
+    Smooth: a line; a monotone quadratic (speeding up or levelling off); a power of the share, its exponent free; the
+    logarithm of the real rows left, the shape that the loss of real rows alone gives (left out where a share is 1);
+    and a bend that slows the decline down: what sets in at once and ends early has no onset, yet looks like a step
+    where nothing else bends so sharply.
     Knees: a broken stick whose second slope is negative and steeper than the first, and a step down; at least two
-        shares lie on each side of
-    a knee.
+    shares lie on each side of a knee.
 
     Args:
         shares: ascending, at least four.
@@ -118,6 +118,7 @@ def _rivals(shares: tuple[float, ...]) -> tuple[Model, ...]:
     stick = [(np.minimum(x, k), np.maximum(x - k, 0)) for k in knots]
     middles = (x[1:-2] + x[2:-1]) / 2
     steps = [((x > k).astype(float), 0 * x) for k in middles]
+    models.append(_model("slowing", "smooth", 3, stick, np.full(len(knots), np.nan), _slowing))
     models.append(_model("broken_stick", "knee", 3, stick, knots, _breaking))
     models.append(_model("step", "knee", 2, steps, middles, _falling))
     return tuple(models)
@@ -137,6 +138,11 @@ def _model(
 
 def _falling(coefficients: Floats) -> NDArray[np.bool_]:
     return np.asarray(np.all(coefficients <= 1e-12, axis=-1))
+
+
+def _slowing(coefficients: Floats) -> NDArray[np.bool_]:
+    before, after = coefficients[..., 0], coefficients[..., 1]
+    return np.asarray((before <= after) & (after <= 1e-12))
 
 
 def _breaking(coefficients: Floats) -> NDArray[np.bool_]:

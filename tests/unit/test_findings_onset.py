@@ -90,6 +90,47 @@ def test_strong_knees_are_called_and_their_intervals_cover():
         assert np.median((judged.high - judged.low)[judged.found]) < 0.2
 
 
+def test_a_knee_leads_on_held_out_replicates_too_and_its_knot_is_somewhere():
+    few = np.arange(0, 0.41, 0.1)
+    loud = Noise(0.04, np.zeros((0, len(few))))
+    rng = np.random.default_rng(1)
+    drawn = loud.curves(np.repeat(knee(0.2, -0.3, few)[None], 200, axis=0), 5, rng)
+    judged = judge(drawn, few, loud, 0.95, rng, 60)
+    rare = judged.p_value <= 0.05
+    # with such noise each rule stops some
+    assert rare.sum() > (rare & judged.foretold).sum() > judged.found.sum() > 0
+    assert (rare & judged.foretold)[judged.found].all()
+    # narrower than the range searched
+    assert ((judged.low > few[1] + 1e-9) | (judged.high < few[-2] - 1e-9))[judged.found].all()
+
+
+@pytest.mark.parametrize("after", [0.0, -0.1])
+def test_a_decline_that_slows_down_has_no_onset(after):
+    truth = curves(lambda x: -0.4 * np.minimum(x, 0.2) + after * np.maximum(x - 0.2, 0), 0.004, shares=FINE)[0]
+    found = find_onset(truth, FINE, 0.95, 1)
+    assert found.status == "smooth_decline"
+    assert "behind" in found.note
+
+
+def test_what_smooth_curves_do_often_is_told_with_its_rate():
+    rng = np.random.default_rng(5)
+    drawn = WHITE.curves(np.repeat(smooth("cubic", 0.12, FINE)[None], 40, axis=0), 5, rng)
+    told = [find_onset(one, FINE, 0.95, 1) for one in drawn[lead(compare(drawn, FINE)) > 0]]
+    ahead = [one for one in told if one.p_value > 0.05]
+    assert ahead
+    for one in ahead:
+        assert one.status == "smooth_decline"
+        assert one.note.endswith(f"{one.p_value * 100:.1f} % of 400 simulations")
+
+
+def test_documents_drawn_anew_tell_a_bend_that_is_theirs():
+    values = curves(lambda x: -0.12 * x - 0.25 * np.maximum(x - 0.3, 0), 0.004, shares=FINE)[0]
+    bends = np.random.default_rng(6).choice([-0.3, 0.3], 200)[:, None] * np.maximum(FINE - 0.3, 0)
+    shared = values[:, None] + bends - bends.mean(axis=0)
+    assert find_onset(values, FINE, 0.95, 1).status == "identified"
+    assert find_onset(values, FINE, 0.95, 1, shared).status == "smooth_decline"
+
+
 def test_a_lead_is_counted_from_the_best_of_the_others():
     straight = compare(curves(lambda x: -0.5 * x, 0.002, sets=20), SHARES)
     bent = compare(curves(lambda x: -0.4 * np.maximum(x - 0.3, 0), 0.002, sets=20), SHARES)
@@ -114,6 +155,11 @@ def test_noise_is_parted_into_replicates_and_documents():
     assert drawn.mean(axis=1).std() == pytest.approx(
         np.sqrt(noise.shared.std() ** 2 + noise.spread**2 / replicates), rel=0.05
     )
+
+
+def test_the_spread_of_few_replicates_is_unbiased():
+    values = np.random.default_rng(7).normal(0, 0.02, (4000, 3, 5))
+    assert np.mean([noise_of(one).spread ** 2 for one in values]) == pytest.approx(0.02**2, rel=0.04)
 
 
 @pytest.mark.parametrize(("shares", "replicates"), [(SHARES[:4], 5), (SHARES, 2)])
