@@ -89,7 +89,7 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
                 seed=bench.study.seed,
                 replicates=bench.study.replicates,
                 on_done=keep,
-                progress=progress.joint_reporter("train", len(keys)),
+                progress=progress.joint_reporter("train", len(keys) * bench.study.replicates),
             )
         return dg.MaterializeResult()
 

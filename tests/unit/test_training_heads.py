@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +17,7 @@ from smc_dagster.study import Training
 from smc_dagster.tables import MIXTURE_DOCUMENTS, REAL_EMBEDDINGS, TRAINING_CURVES
 from smc_dagster.training.arms import train_arms
 from smc_dagster.training.curves import curve_table
-from smc_dagster.training.heads import TrainedArm, train_arm
+from smc_dagster.training.heads import TrainedArm
 from smc_dagster.training.vectors import Vectors
 
 pytestmark = pytest.mark.unit
@@ -62,23 +64,20 @@ def _same(one: TrainedArm, other: TrainedArm) -> bool:
     return one.curve == other.curve and all(np.array_equal(one.weights[k], other.weights[k]) for k in one.weights)
 
 
-def _many(mixtures: list[tuple[str, pa.Table]], vectors: Vectors, workers: int) -> dict[str, TrainedArm]:
+def _many(mixtures: Iterable[tuple[str, pa.Table]], vectors: Vectors, **other: Any) -> dict[str, TrainedArm]:
     found: dict[str, TrainedArm] = {}
-    train_arms(
-        mixtures,
-        vectors=vectors,
-        labels=LABELS,
-        training=TRAINING,
-        seed=1,
-        replicates=2,
-        on_done=found.__setitem__,
-        workers=workers,
-    )
+    given: dict[str, Any] = {"labels": LABELS, "training": TRAINING, "seed": 1, "replicates": 2, "workers": 1}
+    train_arms(mixtures, vectors=vectors, on_done=found.__setitem__, **given | other)
+    return found
+
+
+def _one(mixture: pa.Table, vectors: Vectors, **other: Any) -> TrainedArm:
+    (found,) = _many([("it", mixture)], vectors, **other).values()
     return found
 
 
 def test_it_learns_and_reports_its_budget(vectors: Vectors) -> None:
-    trained = train_arm(_mixture(), vectors, LABELS, TRAINING, seed=1, replicates=2)
+    trained = _one(_mixture(), vectors)
     assert trained.replicates == [0, 1]
     assert trained.weights["hidden.weight"].shape == (2, 384, 16)
     flops = 480 * (4 * 384 * 16 + 6 * 16 * 3)
@@ -96,7 +95,7 @@ def test_it_learns_and_reports_its_budget(vectors: Vectors) -> None:
 
 def test_numbers_do_not_depend_on_company_workers_or_row_order(vectors: Vectors) -> None:
     arms = [(f"templated@{keep}", _mixture(f"templated@{keep}", keep)) for keep in (60, 45, 30, 20)]
-    alone = {key: train_arm(mixture, vectors, LABELS, TRAINING, seed=1, replicates=2) for key, mixture in arms}
+    alone = {key: _one(mixture, vectors) for key, mixture in arms}
     beside = _many(arms, vectors, workers=3)
     one_by_one = _many(arms[::-1], vectors, workers=1)
     assert set(beside) == set(alone)
@@ -104,9 +103,9 @@ def test_numbers_do_not_depend_on_company_workers_or_row_order(vectors: Vectors)
         assert _same(alone[key], beside[key])
         assert _same(alone[key], one_by_one[key])
         shuffled = mixture.take(np.random.default_rng(0).permutation(mixture.num_rows))
-        assert _same(alone[key], train_arm(shuffled, vectors, LABELS, TRAINING, seed=1, replicates=2))
+        assert _same(alone[key], _one(shuffled, vectors))
     assert not _same(alone["templated@60"], alone["templated@45"])
-    assert not _same(alone["templated@60"], train_arm(arms[0][1], vectors, LABELS, TRAINING, seed=2, replicates=2))
+    assert not _same(alone["templated@60"], _one(arms[0][1], vectors, seed=2))
 
 
 def test_threads_of_torch_are_put_back(vectors: Vectors) -> None:
@@ -119,8 +118,8 @@ def test_threads_of_torch_are_put_back(vectors: Vectors) -> None:
             assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == 2
         seen: list[int] = []
-        train_arm(_mixture(), vectors, LABELS, TRAINING, 1, 2, lambda *_: seen.append(torch.get_num_threads()))
-        assert seen == [1]
+        _one(_mixture(), vectors, progress=lambda *_: seen.append(torch.get_num_threads()))
+        assert seen == [1, 1]
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
@@ -135,25 +134,21 @@ def test_a_loss_that_is_no_number_names_arm_and_replicate(vectors: Vectors) -> N
     with pytest.raises(
         SmcError, match=r"arm `templated@00`, replicate 1: the loss is not a finite number from step \d"
     ):
-        train_arm(
-            mixture.filter(pa.array(keep)), Vectors(vectors.doc_ids, broken), LABELS, TRAINING, seed=1, replicates=2
-        )
+        _one(mixture.filter(pa.array(keep)), Vectors(vectors.doc_ids, broken))
 
 
 def test_what_does_not_fit_is_refused(vectors: Vectors) -> None:
     mixture = _mixture()
     with pytest.raises(StaleInputError, match="holds 2 replicates, the study asks for 3"):
-        train_arm(mixture, vectors, LABELS, TRAINING, seed=1, replicates=3)
+        _one(mixture, vectors, replicates=3)
     with pytest.raises(StaleInputError, match=r"label `email\.header` is not among the 2 labels"):
-        train_arm(mixture, vectors, ["email.charset", "json.decoder"], TRAINING, seed=1, replicates=2)
+        _one(mixture, vectors, labels=["email.charset", "json.decoder"])
     with pytest.raises(StaleInputError, match="a slot is filled twice"):
-        train_arm(pa.concat_tables([mixture, mixture]), vectors, LABELS, TRAINING, seed=1, replicates=2)
+        _one(pa.concat_tables([mixture, mixture]), vectors)
     with pytest.raises(StaleInputError, match="a mixture of one arm was due"):
-        train_arm(pa.concat_tables([mixture, _mixture("b@00")]), vectors, LABELS, TRAINING, seed=1, replicates=2)
+        _one(pa.concat_tables([mixture, _mixture("b@00")]), vectors)
     with pytest.raises(StaleInputError, match="have no embedding"):
-        train_arm(
-            mixture, Vectors(vectors.doc_ids.slice(1), vectors.matrix[1:]), LABELS, TRAINING, seed=1, replicates=2
-        )
+        _one(mixture, Vectors(vectors.doc_ids.slice(1), vectors.matrix[1:]))
 
 
 def test_an_arm_that_fails_stops_the_others(vectors: Vectors) -> None:
@@ -164,32 +159,13 @@ def test_an_arm_that_fails_stops_the_others(vectors: Vectors) -> None:
             started.append(f"a@{number:02}")
             yield started[-1], _mixture(started[-1], replicates=1 if number == 0 else 2)
 
-    done: list[str] = []
     with pytest.raises(StaleInputError, match="arm `a@00`"):
-        train_arms(
-            arms(),
-            vectors=vectors,
-            labels=LABELS,
-            training=TRAINING,
-            seed=1,
-            replicates=2,
-            on_done=lambda key, _: done.append(key),
-            workers=2,
-        )
+        _many(arms(), vectors, workers=2)
     assert len(started) < 20
-    assert "a@00" not in done
 
 
 def test_progress_is_told(vectors: Vectors) -> None:
     told: list[tuple[str, int, int]] = []
-    train_arms(
-        [("templated@00", _mixture())],
-        vectors=vectors,
-        labels=LABELS,
-        training=TRAINING.model_copy(update={"steps": 120}),
-        seed=1,
-        replicates=2,
-        on_done=lambda *_: None,
-        progress=lambda *one: told.append(one),
-    )
-    assert told == [("templated@00", 50, 120), ("templated@00", 100, 120), ("templated@00", 120, 120)]
+    longer = TRAINING.model_copy(update={"steps": 120})
+    _many([("a@00", _mixture("a@00"))], vectors, training=longer, progress=lambda *one: told.append(one))
+    assert told == [(f"a@00, replicate {one}", step, 120) for one in (0, 1) for step in (50, 100, 120)]
