@@ -88,6 +88,12 @@ def test_what_is_no_checkpoint_of_the_arm_is_refused(lake: Lake, trained: Traine
             checkpoints.load(lake, ARM)
 
 
+def test_weights_that_do_not_fit_their_labels_are_refused(lake: Lake, trained: TrainedArm) -> None:
+    checkpoints.save(lake, ARM, trained, LABELS[:2], TRAINING, FINGERPRINT)
+    with pytest.raises(LakeError, match="does not fit its labels"):
+        checkpoints.load(lake, ARM)
+
+
 def test_a_write_that_fails_leaves_the_old_file(
     lake: Lake, trained: TrainedArm, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,6 +68,7 @@ def test_a_departure_names_what_was_counted_and_what_was_due() -> None:
     assert departures(due | {"examples_seen": due["examples_seen"] - 1}, due) == [
         "examples_seen 3,839 instead of 3,840"
     ]
+    assert departures(due | {"steps": due["steps"] + 1}, due) == ["steps 61 instead of 60"]
     assert departures({name: due[name] for name in due if name != "tokens_seen"}, due) == [
         "tokens_seen was not counted"
     ]

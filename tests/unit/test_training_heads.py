@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,7 +19,9 @@ from smc_dagster.study import Training
 from smc_dagster.tables import MIXTURE_DOCUMENTS, REAL_EMBEDDINGS, TRAINING_CURVES
 from smc_dagster.training.arms import train_arms
 from smc_dagster.training.curves import curve_table
+from smc_dagster.training.head_math import initial_parameters
 from smc_dagster.training.heads import TrainedArm
+from smc_dagster.training.order import arm_batches
 from smc_dagster.training.vectors import Vectors
 
 pytestmark = pytest.mark.unit
@@ -93,6 +97,47 @@ def test_it_learns_and_reports_its_budget(vectors: Vectors) -> None:
     assert table.num_rows == 6
 
 
+def test_heads_are_those_of_a_plain_loop(vectors: Vectors) -> None:
+    """Against torch's modules, autograd and AdamW, one replicate after the other."""
+    training = TRAINING.model_copy(update={"steps": 25, "weight_decay": 0.5, "warmup": 0.2})
+    mixture = _mixture()
+    trained = _one(mixture, vectors, training=training, seed=3)
+    batches = arm_batches(mixture, vectors.rows, LABELS, training, 3, 2)
+    for replicate in (0, 1):
+        start = initial_parameters(384, 16, 3, seed=3, replicate=replicate)
+        own = {name: torch.tensor(value, requires_grad=True) for name, value in start.items()}
+        groups = [
+            {"params": [own["hidden.weight"], own["output.weight"]], "weight_decay": 0.5},
+            {"params": [own["hidden.bias"], own["output.bias"]], "weight_decay": 0.0},
+        ]
+        optimiser = torch.optim.AdamW(groups, foreach=False)
+        losses = []
+        for step in range(25):
+            for group in optimiser.param_groups:
+                # 5 steps up, 20 down
+                group["lr"] = 0.01 * ((step + 1) / 5 if step < 5 else (1 + math.cos(math.pi * (step - 5) / 20)) / 2)
+            x = torch.from_numpy(vectors.matrix[batches.rows[step, replicate]])
+            hidden = torch.relu(x @ own["hidden.weight"] + own["hidden.bias"])
+            z = hidden @ own["output.weight"] + own["output.bias"]
+            loss = torch.nn.functional.cross_entropy(z, torch.from_numpy(batches.codes[step, replicate]))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            losses.append(loss.item())
+        for name, value in own.items():
+            np.testing.assert_allclose(trained.weights[name][replicate], value.detach(), atol=1e-5)
+        means = [np.mean(losses[:10]), np.mean(losses[10:20]), np.mean(losses[20:])]
+        assert [one[1] for one in trained.curve if one[0] == replicate] == [10, 20, 25]
+        assert [one[2] for one in trained.curve if one[0] == replicate] == pytest.approx(means, abs=1e-5)
+
+
+def test_replicates_of_one_arm_train_beside_each_other(vectors: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smc_dagster.training.arms.cores", lambda: 2)
+    meeting = threading.Barrier(2, timeout=20)
+    # each waits for the other: one after the other, they would wait in vain
+    _one(_mixture(), vectors, workers=None, progress=lambda *_: meeting.wait())
+
+
 def test_numbers_do_not_depend_on_company_workers_or_row_order(vectors: Vectors) -> None:
     arms = [(f"templated@{keep}", _mixture(f"templated@{keep}", keep)) for keep in (60, 45, 30, 20)]
     alone = {key: _one(mixture, vectors) for key, mixture in arms}
@@ -135,6 +180,13 @@ def test_a_loss_that_is_no_number_names_arm_and_replicate(vectors: Vectors) -> N
         SmcError, match=r"arm `templated@00`, replicate 1: the loss is not a finite number from step \d"
     ):
         _one(mixture.filter(pa.array(keep)), Vectors(vectors.doc_ids, broken))
+
+
+def test_weights_that_the_last_step_broke_are_noticed(vectors: Vectors) -> None:
+    # beyond the largest float32
+    broken = TRAINING.model_copy(update={"steps": 1, "learning_rate": 1e39})
+    with pytest.raises(SmcError, match="replicate 0: the loss is not a finite number from step 1 on"):
+        _one(_mixture(), vectors, training=broken)
 
 
 def test_what_does_not_fit_is_refused(vectors: Vectors) -> None:

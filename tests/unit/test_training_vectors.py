@@ -66,7 +66,7 @@ def test_each_distinct_text_is_embedded_once_and_known_rows_are_kept(monkeypatch
         }
     )
     kept = _rows(1) + 0.5
-    table = embeddings.embed_documents(docs, Training(), _table(["d4", "gone"], np.vstack([kept, kept])), None)
+    table = embeddings.embed_documents(docs, Training(), _table(["gone", "d4"], np.vstack([kept + 1, kept])), None)
     assert sorted(asked) == ["Close the file.", "Return a copy."]
     assert table.schema == REAL_EMBEDDINGS.schema
     assert table["doc_id"].to_pylist() == ["d1", "d2", "d3", "d4"]

@@ -51,7 +51,13 @@ def test_a_file_that_changed_is_hashed_again(tmp_path: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"other weights, other length")
     after = weights.encoder_digest(str(folder))
     (folder / "vocab.txt").write_bytes(b"another vocabulary")
-    assert len({before, after, weights.encoder_digest(str(folder))}) == 3
+    digests = {before, after, weights.encoder_digest(str(folder))}
+    # all that shapes the vectors counts, be it there or not
+    (folder / "config.json").write_bytes(b"another width")
+    digests.add(weights.encoder_digest(str(folder)))
+    (folder / "tokenizer_config.json").write_bytes(b"another case")
+    digests.add(weights.encoder_digest(str(folder)))
+    assert len(digests) == 5
 
 
 def test_missing_distribution_or_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
