@@ -1,4 +1,4 @@
-"""Runs of whole networks beside a plain loop of torch: starts, schedule, micro-batches, what is told and what is due."""
+"""Runs of whole networks beside a plain loop of torch: starts, schedule, micro-batches, what is told, what is due."""
 
 from __future__ import annotations
 
