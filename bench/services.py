@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -153,6 +154,12 @@ class Services:
         for one in alive:
             one.kill()
 
+    def end_daemons(self) -> None:
+        """End every daemon."""
+        for process in self.started:
+            if process.poll() is None and "dagster-daemon" in str(process.args):
+                self.end(process)
+
     def close(self) -> None:
         """End every service."""
         for process in self.started:
@@ -195,6 +202,21 @@ class Services:
         selector = {"partitionSetName": f"{job}_partition_set", "repositorySelector": LOCATION}
         params = {"selector": selector, "partitionNames": list(partitions)}
         return str(self.graphql(BACKFILL, params=params)["launchPartitionBackfill"]["backfillId"])
+
+    def backfill_from_terminal(self, job: str, partitions: Sequence[str]) -> str:
+        """Ask for a job as `dagster job backfill` does: one run a partition."""
+        asked = ["-w", "workspace.yaml", "-l", "smc_dagster", "-j", job, "--partitions", ",".join(partitions)]
+        done = subprocess.run(
+            [str(SCRIPTS / "dagster"), "job", "backfill", *asked, "--noprompt"],
+            cwd=places.CHECKOUT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        found = re.search(r"Launched backfill job `(\w+)`", done.stdout)
+        assert found, done.stdout[-1000:] + done.stderr[-2000:]
+        return found[1]
 
     def stop_sensors(self) -> None:
         """Stop all sensors, so that nothing runs but what is asked for."""

@@ -139,6 +139,12 @@ def freeze(lake: Lake, table: pa.Table, anchors: Anchors, made_from: str) -> Fro
     return frozen
 
 
+def restore(lake: Lake, frozen: Frozen, table: pa.Table) -> None:
+    """Write the rows of a frozen version again where they are the ones that were frozen; else leave all as it is."""
+    if content_digest(table) == frozen.content:
+        lake.write(REALITY_ANCHORS, table, frozen.fingerprint, frozen.version)
+
+
 def read(lake: Lake, frozen: Frozen) -> pa.Table:
     """The rows of a frozen version, schema REALITY_ANCHORS.
 

@@ -218,7 +218,7 @@ class Lake:
         pointer = self.table_path(spec, partition)
         parent = pointer.rsplit("/", 1)[0]
         version = f"{VERSION_PREFIX}{fingerprint.digest}-{uuid.uuid4().hex[:8]}"
-        files = sorted(str(one.relative_to(folder)) for one in folder.rglob("*.parquet"))
+        files = {str(one.relative_to(folder)): one.stat().st_size for one in sorted(folder.rglob("*.parquet"))}
         rows = sum(pq.read_metadata(folder / one).num_rows for one in files)
         if self.is_local:
             with writing_to(parent):
@@ -241,15 +241,34 @@ class Lake:
             raise ValueError("not a mapping")
         return content
 
+    def _version(self, spec: TableSpec, partition: str | None, pointer: dict[str, Any]) -> str:
+        """The folder that a pointer names."""
+        return f"{self.table_path(spec, partition).rsplit('/', 1)[0]}/{pointer['version']}"
+
+    def check_sizes(self, folder: str, sizes: dict[str, int]) -> None:
+        """Check that files are there, below a folder of the lake's file system, and not cut.
+
+        Raises:
+            ValueError: one is missing, or of another size.
+        """
+        # one listing: of an object store each question is a request
+        listed = self.fs.find(folder, detail=True).items()
+        held = {path.rsplit(f"/{Path(folder).name}/", 1)[-1]: info["size"] for path, info in listed}
+        for name, size in sizes.items():
+            if held.get(name) != size:
+                raise ValueError(f"{folder}/{name} has {held.get(name, 'no')} bytes, due are {size}")
+
     def fingerprint(self, spec: TableSpec, partition: str | None = None) -> Fingerprint | None:
-        """What the stored table was made from; None where it is missing or not readable."""
+        """What the stored table was made from; None where it is missing, not whole or not readable."""
         try:
             if spec.folder:
-                return Fingerprint(**self._pointer(spec, partition)["fingerprint"])
+                pointer = self._pointer(spec, partition)
+                self.check_sizes(self._version(spec, partition, pointer), pointer["files"])
+                return Fingerprint(**pointer["fingerprint"])
             with self.fs.open(self.table_path(spec, partition), "rb") as file:
                 metadata = pq.read_schema(file).metadata or {}
             return Fingerprint.from_json(metadata[METADATA_KEY].decode())
-        except (FileNotFoundError, KeyError, ValueError, TypeError, pa.ArrowInvalid):
+        except (FileNotFoundError, KeyError, ValueError, TypeError, AttributeError, pa.ArrowInvalid):
             return None
 
     def rows(self, spec: TableSpec, partition: str | None = None) -> int:
@@ -324,14 +343,14 @@ class Lake:
 
     def _read_folder(self, spec: TableSpec, partition: str | None, columns: list[str] | None) -> pa.Table:
         pointer = self._pointer(spec, partition)
-        parent = self.table_path(spec, partition).rsplit("/", 1)[0]
+        version = self._version(spec, partition, pointer)
         names = spec.schema.names if columns is None else columns
         wanted = list(dict.fromkeys([*names, *spec.order]))
         schema = pa.schema([spec.schema.field(name) for name in wanted])
         parts = [schema.empty_table()]
         for name in pointer["files"]:
             # DuckDB marks a column without nulls as required, and such parts do not join with others
-            parts.append(self._parquet(f"{parent}/{pointer['version']}/{name}", wanted).cast(schema))
+            parts.append(self._parquet(f"{version}/{name}", wanted).cast(schema))
         whole = pa.concat_tables(parts)
         if spec.order:
             # DuckDB sorts as it writes at a third more time: rows are put in order here instead
@@ -352,8 +371,9 @@ class Lake:
         try:
             files = [path]
             if spec.folder:
-                pointer, parent = self._pointer(spec, partition), path.rsplit("/", 1)[0]
-                files = [f"{parent}/{pointer['version']}/{name}" for name in pointer["files"]]
+                pointer = self._pointer(spec, partition)
+                version = self._version(spec, partition, pointer)
+                files = [f"{version}/{name}" for name in pointer["files"]]
             for name in files:
                 for one in self._parquet(name, [column])[column].value_counts().to_pylist():
                     counts[str(one["values"])] += one["counts"]

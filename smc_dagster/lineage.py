@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping
 
-from smc_dagster import frozen
+from smc_dagster import frozen, weight_files
 from smc_dagster.fingerprints import Fingerprint
 from smc_dagster.lake import Lake
 from smc_dagster.study import Arm, Study, arm_key, digest_of
@@ -181,9 +181,18 @@ class Lineage:
         return self._make(table, part, inputs)
 
     def is_fresh(self, table: str, partition: str | None = None) -> bool:
-        """Whether the lake holds the table under the fingerprint it is due."""
+        """Whether the lake holds the table under the fingerprint it is due; of weights, whether they are whole too."""
         stored = self.lake.fingerprint(TABLES[MARKERS.get(table, table)], self.partition(table, partition))
-        return stored is not None and stored.digest == self.due(table, partition).digest
+        if stored is None or stored.digest != self.due(table, partition).digest:
+            return False
+        if table == "generator_model":
+            places = map(weight_files.of_generation, range(self.study.generations))
+            return all(weight_files.folder_is_whole(self.lake, place) for place in places)
+        if table == "checkpoints" and partition is not None:
+            if self.study.training.is_full:
+                return weight_files.folder_is_whole(self.lake, weight_files.of_arm(partition))
+            return weight_files.heads_are_whole(self.lake, partition)
+        return True
 
     # ------------------------------------------------------------------ what each table is made from
 

@@ -3,8 +3,8 @@
 What belongs here: any folder as transformers reads it, or of such folders. What does not: what is in it
 (synthesis/language_model/store.py, training/full/store.py).
 
-`<place>/<version>/` is the folder; `current.json` beside it names the version in force and its fingerprint, and is
-replaced last, so that a crash leaves the old model or the new one.
+`<place>/<version>/` is the folder; `current.json` beside it names the version in force, its files with their sizes and
+its fingerprint, and is replaced last, so that a crash leaves the old model or the new one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def publish(lake: Lake, parts: Parts, folder: Path, fingerprint: Fingerprint) ->
         LakeError: the lake cannot be written; what was there stays.
     """
     version = f"{VERSION_PREFIX}{fingerprint.digest}-{uuid.uuid4().hex[:8]}"
-    files = sorted(one.relative_to(folder).as_posix() for one in folder.rglob("*") if one.is_file())
+    found = sorted(one for one in folder.rglob("*") if one.is_file())
+    files = {one.relative_to(folder).as_posix(): one.stat().st_size for one in found}
     said = {"version": version, "files": files, "fingerprint": json.loads(fingerprint.to_json())}
     try:
         for name in files:
@@ -48,10 +49,12 @@ def publish(lake: Lake, parts: Parts, folder: Path, fingerprint: Fingerprint) ->
 
 
 def digest(lake: Lake, parts: Parts) -> str | None:
-    """Digest of what the stored folder was made from; None where it is missing or not readable."""
+    """Digest of what the stored folder was made from; None where it is missing, not whole or not readable."""
     try:
-        return Fingerprint(**_pointer(lake, parts)["fingerprint"]).digest
-    except (FileNotFoundError, KeyError, ValueError, TypeError):
+        said = _pointer(lake, parts)
+        lake.check_sizes(lake.place(*parts, said["version"]), said["files"])
+        return Fingerprint(**said["fingerprint"]).digest
+    except (FileNotFoundError, KeyError, ValueError, TypeError, AttributeError):
         return None
 
 
@@ -63,22 +66,16 @@ def place(lake: Lake, parts: Parts, expect: str | None, named: str, remedy: str)
         named: what an error calls it.
 
     Raises:
-        StaleInputError: it is missing, or was made from other inputs.
-        LakeError: a file of it is missing.
+        StaleInputError: it is missing, not whole, or was made from other inputs.
     """
     found = digest(lake, parts)
     if found is None or (expect is not None and found != expect):
         raise StaleInputError(
-            f"{named} is missing or was made from other inputs than the study now asks for "
+            f"{named} is missing, not whole, or was made from other inputs than the study now asks for "
             f"(fingerprint {found}, due {expect})",
             remedy,
         )
-    said = _pointer(lake, parts)
-    folder = lake.place(*parts, said["version"])
-    for name in said["files"]:
-        if not lake.fs.exists(f"{folder}/{name}"):
-            raise LakeError(f"{folder}: {name} is missing", remedy)
-    return folder
+    return lake.place(*parts, _pointer(lake, parts)["version"])
 
 
 def fetch(lake: Lake, parts: Parts, expect: str, work: Path, named: str, remedy: str) -> Path:

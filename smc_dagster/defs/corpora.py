@@ -19,7 +19,7 @@ from smc_dagster.defs.resources import StudyResource
 from smc_dagster.lineage import CODE_VERSIONS
 from smc_dagster.mixing.seeds import check_caps
 from smc_dagster.study import Study
-from smc_dagster.tables import QUARANTINE, RAW_DOCUMENTS
+from smc_dagster.tables import QUARANTINE, RAW_DOCUMENTS, REALITY_ANCHORS
 
 GROUP = "corpora"
 COUNTS = "rows_in_equal_rows_out"
@@ -125,15 +125,20 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
     def reality_anchors(smc: StudyResource) -> dg.MaterializeResult:
         """Frozen real documents, to train on (`anchor_train`) and to be judged on (`rare`, `atypical`, `adversarial`).
 
-        A version that is frozen is checked and left as it is, whatever came since; another version is made anew.
+        A version that is frozen is checked and left as it is, whatever came since; another version is made anew. One
+        whose file is lost or cut is chosen again where the corpus is the one it came from, and kept if it is the same.
         """
         bench = smc.open()
-        held = bench.lineage.frozen_anchors()
-        if held is None:
+        held, corpus = bench.lineage.frozen_anchors(), bench.lineage.due("real_documents").digest
+        lost = held is not None and bench.lake.fingerprint(REALITY_ANCHORS, held.version) is None
+        if held is None or (lost and held.made_from == corpus):
             real, vectors = bench.read("real_documents"), bench.read("real_embeddings")
             chosen = choose_anchors(real, vectors, bench.study.anchors, bench.study.seed)
-            held = frozen.freeze(bench.lake, chosen, bench.study.anchors, bench.lineage.due("real_documents").digest)
-            bench.lineage.forget()
+            if held is None:
+                held = frozen.freeze(bench.lake, chosen, bench.study.anchors, corpus)
+                bench.lineage.forget()
+            else:
+                frozen.restore(bench.lake, held, chosen)
         anchors = bench.read("reality_anchors")
         slices = (
             anchors.group_by(["slice", "edit"])

@@ -9,23 +9,21 @@ needed to use them: labels, encoder, the training section, the budget, the finge
 from __future__ import annotations
 
 import json
-import struct
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from smc_dagster import weight_files
 from smc_dagster.errors import LakeError, StaleInputError
 from smc_dagster.fingerprints import Fingerprint
-from smc_dagster.lake import Lake, slug
+from smc_dagster.lake import Lake
 from smc_dagster.study import Training
 from smc_dagster.training.encoder import encoder_digest
 from smc_dagster.training.head_math import PARAMETERS
 from smc_dagster.training.heads import TrainedArm
 
 FORMAT = "1"
-# a safetensors file opens with the length of its JSON header, an unsigned 64-bit little-endian number
-HEADER_LENGTH = struct.Struct("<Q")
 
 
 @dataclass(frozen=True)
@@ -115,29 +113,27 @@ def time_taken(lake: Lake, arm_key: str) -> tuple[float, float] | None:
 
     The header alone is read; a damaged file tells nothing.
     """
-    path = lake.place(*_parts(arm_key))
-    if not lake.fs.exists(path):
+    metadata = weight_files.header_metadata(lake, *_parts(arm_key))
+    if metadata is None:
         return None
     try:
-        with lake.fs.open(path, "rb") as file:
-            (length,) = HEADER_LENGTH.unpack(file.read(HEADER_LENGTH.size))
-            metadata: dict[str, Any] = json.loads(file.read(length))["__metadata__"]
         seconds = json.loads(metadata["seconds"])
         flops = json.loads(metadata["budget"])["flops"] * len(json.loads(metadata["replicates"]))
-    except (OSError, ValueError, KeyError, struct.error, MemoryError, OverflowError):
+    except (ValueError, KeyError, TypeError):
         return None
     return None if seconds is None else (float(seconds), float(flops))
 
 
 def _parts(arm_key: str) -> tuple[str, str, str]:
-    return "checkpoints", f"arm={slug(arm_key)}", "data.safetensors"
+    return *weight_files.of_arm(arm_key), weight_files.HEADS
 
 
 def _parse(content: bytes) -> Checkpoint:
     from safetensors.numpy import load as from_bytes
 
-    (length,) = HEADER_LENGTH.unpack_from(content)
-    metadata: dict[str, Any] = json.loads(content[HEADER_LENGTH.size : HEADER_LENGTH.size + length])["__metadata__"]
+    (length,) = weight_files.LENGTH.unpack_from(content)
+    header = content[weight_files.LENGTH.size : weight_files.LENGTH.size + length]
+    metadata: dict[str, Any] = json.loads(header)["__metadata__"]
     if metadata["format"] != FORMAT:
         raise ValueError(f"checkpoint format {metadata['format']}, this code reads {FORMAT}")
     weights = from_bytes(content)

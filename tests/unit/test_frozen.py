@@ -90,6 +90,17 @@ def test_a_lost_table_is_told(lake: Lake, fault: str) -> None:
         frozen.read(lake, made)
 
 
+def test_lost_rows_are_written_again_where_they_are_the_same(lake: Lake) -> None:
+    made = frozen.freeze(lake, rows(), STUDY.anchors, "from")
+    path = Path(lake.table_path(REALITY_ANCHORS, "v1"))
+    path.write_bytes(b"PAR1")
+    frozen.restore(lake, made, rows().slice(1))
+    assert path.read_bytes() == b"PAR1"
+    frozen.restore(lake, made, rows())
+    assert frozen.read(lake, made).equals(rows())
+    assert lake.fingerprint(REALITY_ANCHORS, "v1") == made.fingerprint
+
+
 @pytest.mark.parametrize("content", ["", "{}", '{"version": 1}', "[]"])
 def test_a_damaged_marker_is_told(lake: Lake, content: str) -> None:
     frozen.freeze(lake, rows(), STUDY.anchors, "from")

@@ -104,6 +104,28 @@ def test_a_published_folder_replaces_the_old_one_by_its_pointer(lake: Lake, tmp_
     assert lake.partitions(MIXTURE_DOCUMENTS) == ["arm@00"]
 
 
+@pytest.mark.parametrize("root", ["{}/lake", "memory://lake-cut"])
+def test_a_published_folder_of_which_a_file_is_cut_or_lost_counts_as_missing(tmp_path: Path, root: str) -> None:
+    lake = Lake(root.format(tmp_path), "one")
+    for name in ("x", "y"):
+        where = tmp_path / "made" / f"domain={name}"
+        where.mkdir(parents=True)
+        rows = pa.Table.from_pylist([{"doc_id": name}], schema=MIXTURE_DOCUMENTS.schema)
+        pq.write_table(rows, where / "data_0.parquet")
+    published = lake.publish_folder(MIXTURE_DOCUMENTS, tmp_path / "made", ONE, "arm@00")
+    assert lake.fingerprint(MIXTURE_DOCUMENTS, "arm@00") == ONE
+    file = f"{published}/domain=y/data_0.parquet"
+    whole = lake.fs.cat_file(file)
+    lake.fs.pipe_file(file, whole[:-1])
+    assert lake.fingerprint(MIXTURE_DOCUMENTS, "arm@00") is None
+    with pytest.raises(StaleInputError, match="none that can be read"):
+        lake.read(MIXTURE_DOCUMENTS, "arm@00", expect=ONE.digest)
+    lake.fs.pipe_file(file, whole)
+    assert lake.fingerprint(MIXTURE_DOCUMENTS, "arm@00") == ONE
+    lake.fs.rm(file)
+    assert lake.fingerprint(MIXTURE_DOCUMENTS, "arm@00") is None
+
+
 @pytest.mark.parametrize("name", ["../../etc", "'; drop table x", "a/b", "", "Ünïcode 🎉", "..", "A" * 300])
 def test_hostile_names_stay_inside_the_lake(lake: Lake, name: str) -> None:
     assert "/" not in slug(name)

@@ -109,6 +109,8 @@ def test_states_tell_built_from_stale_and_missing(lake: Lake) -> None:
     )
     rows = pa.table({"arm": [arm], "replicate": [0], "step": [1], "loss": [1.0]}).cast(TRAINING_CURVES.schema)
     lake.write(TRAINING_CURVES, rows, lineage.due("checkpoints", arm), arm)
+    assert stage_states(lineage, lake, arm)["checkpoints"] == "stale", "the curves are there, the weights are not"
+    trained(lake, arm, 1.0)
     assert stage_states(lineage, lake, arm)["checkpoints"] == "built"
     later = lineage_of(STUDY, lake, caps="other")
     assert stage_states(later, lake, arm)["checkpoints"] == "stale"

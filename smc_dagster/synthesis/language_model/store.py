@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from smc_dagster import model_folders
+from smc_dagster import model_folders, weight_files
 from smc_dagster.fingerprints import Fingerprint
 from smc_dagster.lake import Lake
 
 
 def publish(lake: Lake, generation: int, folder: Path, fingerprint: Fingerprint) -> str:
     """Make a local folder the generation's content; returns its place in the lake; raises like `model_folders`."""
-    return model_folders.publish(lake, _parts(generation), folder, fingerprint)
+    return model_folders.publish(lake, weight_files.of_generation(generation), folder, fingerprint)
 
 
 def digest(lake: Lake, generation: int) -> str | None:
     """Digest of what the stored generation was made from; None where it is missing or not readable."""
-    return model_folders.digest(lake, _parts(generation))
+    return model_folders.digest(lake, weight_files.of_generation(generation))
 
 
 def fetch(lake: Lake, generation: int, expect: str, work: Path) -> Path:
@@ -29,8 +29,4 @@ def fetch(lake: Lake, generation: int, expect: str, work: Path) -> Path:
         f"generator_model, generation {generation},",
         "materialise generator_model first, or run `smc study run`",
     )
-    return model_folders.fetch(lake, _parts(generation), expect, work, named, again)
-
-
-def _parts(generation: int) -> tuple[str, str]:
-    return "generator_model", f"generation={generation}"
+    return model_folders.fetch(lake, weight_files.of_generation(generation), expect, work, named, again)

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from smc_dagster import model_folders
+from smc_dagster import model_folders, weight_files
 from smc_dagster.errors import LakeError
 from smc_dagster.fingerprints import Fingerprint
-from smc_dagster.lake import Lake, slug
+from smc_dagster.lake import Lake
 from smc_dagster.training.curves import curve_points
 from smc_dagster.training.full.run import RECORD
 
@@ -88,7 +88,7 @@ def publish(lake: Lake, arm_key: str, folder: Path, fingerprint: Fingerprint) ->
     Raises:
         LakeError: the lake cannot be written; what was there stays.
     """
-    return model_folders.publish(lake, _parts(arm_key), folder, fingerprint)
+    return model_folders.publish(lake, weight_files.of_arm(arm_key), folder, fingerprint)
 
 
 def described(lake: Lake, arm_key: str, expect: str | None) -> TunedArm:
@@ -101,7 +101,7 @@ def described(lake: Lake, arm_key: str, expect: str | None) -> TunedArm:
         StaleInputError: it is missing, or was made from other inputs.
         LakeError: a file is missing or damaged.
     """
-    place = model_folders.place(lake, _parts(arm_key), expect, f"checkpoints[{arm_key}]", _AGAIN)
+    place = model_folders.place(lake, weight_files.of_arm(arm_key), expect, f"checkpoints[{arm_key}]", _AGAIN)
     try:
         said = json.loads(lake.fs.cat_file(f"{place}/{ARM}"))
         return TunedArm(**said | {"curve": [(int(r), int(step), float(loss)) for r, step, loss in said["curve"]]})
@@ -113,13 +113,9 @@ def described(lake: Lake, arm_key: str, expect: str | None) -> TunedArm:
 
 def fetch(lake: Lake, arm_key: str, expect: str, work: Path) -> Path:
     """A local folder of the arm: the lake's own where it is local, else a copy below `work`."""
-    return model_folders.fetch(lake, _parts(arm_key), expect, work, f"checkpoints[{arm_key}]", _AGAIN)
+    return model_folders.fetch(lake, weight_files.of_arm(arm_key), expect, work, f"checkpoints[{arm_key}]", _AGAIN)
 
 
 def _mean(values: list[int]) -> float:
     # of equal numbers beyond 2^53 the mean may be another; where they differ, that shows
     return float(values[0]) if len(set(values)) == 1 else float(np.mean(values))
-
-
-def _parts(arm_key: str) -> tuple[str, str]:
-    return "checkpoints", f"arm={slug(arm_key)}"

@@ -1,0 +1,1 @@
+"""Faults on a running study: see __main__.py."""
