@@ -17,7 +17,7 @@ from smc_dagster import frozen, weight_files
 from smc_dagster.fingerprints import Fingerprint
 from smc_dagster.lake import Lake
 from smc_dagster.study import Arm, Study, arm_key, digest_of
-from smc_dagster.tables import RAW_DOCUMENTS, TABLES
+from smc_dagster.tables import RAW_DOCUMENTS, REALITY_ANCHORS, TABLES
 
 Made = tuple[object, dict[str, str]]
 # what is no table is told by the table that is written after it
@@ -146,6 +146,13 @@ class Lineage:
         if self._frozen is None:
             self._frozen = frozen.find(self.lake, self.study.anchors)
         return self._frozen
+
+    def anchors_are_to_restore(self) -> bool:
+        """Whether the frozen anchors' file is lost or cut, and the corpus they were chosen from is the one due."""
+        held = self.frozen_anchors()
+        if held is None or self.lake.fingerprint(REALITY_ANCHORS, held.version) is not None:
+            return False
+        return held.made_from == self.due("real_documents").digest
 
     def pinned_anchors(self) -> frozen.Frozen | None:
         """The frozen anchors whose splits `real_documents` must keep; None where the corpus is the one they came from.

@@ -142,6 +142,8 @@ def _context(bench: Workbench, table: str) -> Context:
     real = None if table == "real_documents" else bench.read("real_documents")
     # before a version is frozen there is nothing that the corpus could break
     frozen = bench.lineage.frozen_anchors() is not None
+    # lost ones that came from this corpus are chosen from it again, after it
+    frozen &= not (table == "real_documents" and bench.lineage.anchors_are_to_restore())
     needed = table in ("real_documents", "predictions")
     # mixtures depend on the anchors only where a series protects them
     needed |= table == "mixture_documents" and any(one.anchors for one in bench.study.series)

@@ -19,7 +19,7 @@ from smc_dagster.defs.resources import StudyResource
 from smc_dagster.lineage import CODE_VERSIONS
 from smc_dagster.mixing.seeds import check_caps
 from smc_dagster.study import Study
-from smc_dagster.tables import QUARANTINE, RAW_DOCUMENTS, REALITY_ANCHORS
+from smc_dagster.tables import QUARANTINE, RAW_DOCUMENTS
 
 GROUP = "corpora"
 COUNTS = "rows_in_equal_rows_out"
@@ -130,8 +130,7 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
         """
         bench = smc.open()
         held, corpus = bench.lineage.frozen_anchors(), bench.lineage.due("real_documents").digest
-        lost = held is not None and bench.lake.fingerprint(REALITY_ANCHORS, held.version) is None
-        if held is None or (lost and held.made_from == corpus):
+        if held is None or bench.lineage.anchors_are_to_restore():
             real, vectors = bench.read("real_documents"), bench.read("real_embeddings")
             chosen = choose_anchors(real, vectors, bench.study.anchors, bench.study.seed)
             if held is None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from smc_dagster.lake import Lake, writing_to
+from smc_dagster.lake import FULL, Lake, writing_to
 
 # no launch lasts so long, so a folder that old belongs to a process that died
 ABANDONED_SECONDS = 24 * 3600
@@ -27,7 +27,7 @@ def working_folder(lake: Lake) -> Iterator[Path]:
     It lies inside a local lake, as publishing is then a rename within one file system; else among temporary files.
 
     Raises:
-        LakeError: the place is full or read-only.
+        LakeError: the place is full or read-only, or becomes full while the block writes in the folder.
     """
     parent = Path(lake.place(".mixing")) if lake.is_local else Path(tempfile.gettempdir()) / "smc_mixing"
     folder = parent / uuid.uuid4().hex
@@ -38,6 +38,7 @@ def working_folder(lake: Lake) -> Iterator[Path]:
                 shutil.rmtree(old, ignore_errors=True)
         folder.mkdir()
     try:
-        yield folder
+        with writing_to(parent, FULL):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

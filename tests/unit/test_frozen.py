@@ -150,6 +150,17 @@ def test_a_new_day_pins_the_splits_and_leaves_the_anchors(lake: Lake) -> None:
     assert not any(name.startswith("anchors") for name in other.due("real_documents").inputs)
 
 
+def test_lost_anchors_are_to_restore_where_their_corpus_is_the_one_due(lake: Lake) -> None:
+    day(lake, "2026-01-01")
+    assert not lineage(lake).anchors_are_to_restore()
+    frozen.freeze(lake, rows(), STUDY.anchors, lineage(lake).due("real_documents").digest)
+    assert not lineage(lake).anchors_are_to_restore()
+    Path(lake.table_path(REALITY_ANCHORS, "v1")).unlink()
+    assert lineage(lake).anchors_are_to_restore()
+    day(lake, "2026-01-02")
+    assert not lineage(lake).anchors_are_to_restore()
+
+
 def test_another_order_or_value_is_another_content() -> None:
     digest = frozen.content_digest(rows())
     assert frozen.content_digest(pa.concat_tables([rows().slice(0, 1), rows().slice(1)])) == digest

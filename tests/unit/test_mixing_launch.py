@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from smc_dagster import frozen
 from smc_dagster.errors import CapsError, CorpusError, LakeError, StaleInputError, StudyError
 from smc_dagster.lake import Lake, slug
 from smc_dagster.lineage import Lineage
-from smc_dagster.mixing import launch
+from smc_dagster.mixing import folders, launch
 from smc_dagster.study import Study
 from smc_dagster.tables import (
     MIXTURE_COMPOSITION,
@@ -287,3 +288,11 @@ def test_a_second_launch_in_the_same_folder_starts_clean(project: Path, lake: La
     write_output(launch.prepare(one, lake, one.arms, lineage, tmp_path / "launch"))
     ready = launch.prepare(one, lake, one.arms, lineage, tmp_path / "launch")
     assert not list(ready.folder.glob("mixture_*/**/*.parquet"))
+
+
+def test_a_disk_that_fills_up_while_a_launch_writes_is_told(tmp_path: Path) -> None:
+    lake = Lake(tmp_path / "lake", "mine")
+    full = OSError(errno.ENOSPC, "Error writing bytes to file")
+    with pytest.raises(LakeError, match=r"\.mixing cannot take more: No space left"), folders.working_folder(lake):
+        raise full
+    assert list(Path(lake.place(".mixing")).iterdir()) == []
