@@ -53,8 +53,7 @@ mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillPara
   __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message stack } } }
 """
 NODES = """
-query ($job: PipelineSelector!) { pipelineOrError(params: $job) {
-  ... on Pipeline { assetNodes { assetKey { path } } } } }
+query ($job: PipelineSelector!) { assetNodes(pipeline: $job) { assetKey { path } } }
 """
 SENSORS = """
 query ($repository: RepositorySelector!) { sensorsOrError(repositorySelector: $repository) {
@@ -174,8 +173,12 @@ class Services:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/graphql", body, {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            payload = json.loads(answer.read())
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                payload = json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            # what is wrong with the question is in the body
+            raise RuntimeError(f"{error}: {error.read().decode(errors='replace')[:2000]}") from error
         if "errors" in payload:
             raise RuntimeError(str(payload["errors"]))
         return dict(payload["data"])
@@ -192,7 +195,7 @@ class Services:
 
     def backfill_assets(self, job: str, partitions: Sequence[str]) -> str:
         """Ask for all assets of a job as the UI's asset graph does: their policy says into how many runs it is cut."""
-        nodes = self.graphql(NODES, job={**LOCATION, "pipelineName": job})["pipelineOrError"]["assetNodes"]
+        nodes = self.graphql(NODES, job={**LOCATION, "pipelineName": job})["assetNodes"]
         assets = [node["assetKey"] for node in nodes]
         params = {"assetSelection": [{"path": one["path"]} for one in assets], "partitionNames": list(partitions)}
         return str(self.graphql(BACKFILL, params=params)["launchPartitionBackfill"]["backfillId"])

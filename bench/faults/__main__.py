@@ -7,7 +7,7 @@ row is wrong.
     python -m bench.faults                   # all
     python -m bench.faults --only disk,clock # those whose name begins so
 
-Needs Linux. What needs more (root for mounts, libfaketime, Postgres) is left out where it is missing, and said so.
+Needs Linux. What needs more (root for mounts, a C compiler, Postgres) is left out where it is missing, and said so.
 """
 
 from __future__ import annotations

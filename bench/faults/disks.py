@@ -43,9 +43,9 @@ def disk_full(trial: Trial) -> str:
         with mounted(*size):
             shutil.copytree(Path(aside) / "lake", root, dirs_exist_ok=True)
             site.remove(trial.arm, (*MEASURED, "training_curves"))
-            # room for a few pages: the checkpoint begins to be written and does not fit; then none at all, for dbt
-            for left in (8, 0):
-                if left == 0:
+            # pages left: the checkpoint begins to be written and does not fit; then none, and too few, for dbt
+            for left in (8, 0, 500):
+                if left != 8:
                     site.remove(trial.arm)
                 filler = root / ".filler"
                 with filler.open("wb", buffering=0) as file:

@@ -9,6 +9,7 @@ reused, which saves seconds a launch.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -73,6 +74,7 @@ def build(launch: Launch, say: Callable[[str], None], select: Sequence[str] = ()
         select: dbt selectors; everything where empty.
 
     Raises:
+        OSError: the place that dbt writes in is full.
         SmcError: dbt ended before it wrote results.
         InterruptedWorkError: dbt was killed.
     """
@@ -105,6 +107,10 @@ def build(launch: Launch, say: Callable[[str], None], select: Sequence[str] = ()
             f"dbt was killed ({name}) before it ended; nothing of this launch was published",
             "run it again; where memory is short, give fewer arms at once",
         )
+    full = os.strerror(errno.ENOSPC)
+    if process.returncode and any(full in line for line in lines):
+        # dbt may end with or without results, and its last words are of its log
+        raise OSError(errno.ENOSPC, full, str(launch.folder))
     written = target / "run_results.json"
     if not written.is_file():
         raise SmcError("dbt ended before it ran a model:\n" + "\n".join(lines[-15:]), "mend what dbt names")
