@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from smc_dagster import frozen
-from smc_dagster.errors import CapsError, CorpusError, LakeError, StaleInputError, StudyError
+from smc_dagster.errors import CapsError, CorpusError, LakeError, SmcError, StaleInputError, StudyError
 from smc_dagster.lake import Lake, slug
 from smc_dagster.lineage import Lineage
-from smc_dagster.mixing import folders, launch
+from smc_dagster.mixing import dbt, folders, launch
 from smc_dagster.study import Study
 from smc_dagster.tables import (
     MIXTURE_COMPOSITION,
@@ -296,3 +297,17 @@ def test_a_disk_that_fills_up_while_a_launch_writes_is_told(tmp_path: Path) -> N
     with pytest.raises(LakeError, match=r"\.mixing cannot take more: No space left"), folders.working_folder(lake):
         raise full
     assert list(Path(lake.place(".mixing")).iterdir()) == []
+
+
+@pytest.mark.parametrize(("status", "error"), [(1, LakeError), (0, SmcError)])
+def test_dbt_on_a_full_disk_is_told(tmp_path: Path, status: int, error: type[SmcError]) -> None:
+    class Ended(launch.Launch):
+        def command(self, *_: str, target: Path | None = None) -> list[str]:
+            said = "OSError: [Errno 28] No space left on device"
+            return [sys.executable, "-c", f"import sys; print('{said}'); print('more\\n' * 20); sys.exit({status})"]
+
+    lake = Lake(tmp_path / "lake", "mine")
+    with pytest.raises(SmcError) as told, folders.working_folder(lake) as folder:
+        dbt.build(Ended(folder, {}, ()), lambda line: None)
+    assert type(told.value) is error
+    assert ("cannot take more: No space left" in str(told.value)) is (status == 1)
