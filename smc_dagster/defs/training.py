@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from smc_dagster import progress
 from smc_dagster.defs import metadata
 from smc_dagster.defs.full_training import train_full
-from smc_dagster.defs.partitions import ONE_RUN, arm_partitions
+from smc_dagster.defs.partitions import ONE_RUN, arm_partitions, pool_to_arms
 from smc_dagster.defs.resources import StudyResource
 from smc_dagster.findings.plots import png_training_curves
 from smc_dagster.hardware import memory_peak
@@ -41,7 +41,12 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
 
     @dg.asset(
         group_name=GROUP,
-        deps=["mixture_documents", f"real_{text}", f"synthetic_{text}", *anchors],
+        deps=[
+            "mixture_documents",
+            f"real_{text}",
+            dg.AssetDep(f"synthetic_{text}", partition_mapping=pool_to_arms(study)),
+            *anchors,
+        ],
         partitions_def=arm_partitions(study),
         backfill_policy=ONE_RUN,
         kinds={"pytorch"},
