@@ -172,7 +172,7 @@ def test_a_job_keeps_what_was_trained_and_reads_every_token(
     class Large:
         """A tokenizer whose ids need more than two bytes."""
 
-        pad_token_id = 0
+        pad_token_id = eos_token_id = 0
 
         def __len__(self) -> int:
             return 70_000
