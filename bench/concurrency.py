@@ -2,8 +2,8 @@
 
 A study of 20 arms is run five ways: all in one run by `smc study run`, as the UI asks for chosen assets, and as the
 page of a job there does; and one run an arm, many at once through the daemon's queue, asked for by GraphQL
-(`launchMultipleRuns`) and by `dagster job backfill`. Prints what each took and whether its tables are those of the first,
-bit for bit; exit status 1 where they are not, a run failed, or anything spoke of a lock.
+(`launchMultipleRuns`) and by `dagster job backfill`. Prints what each took and whether its tables are those of the
+first, bit for bit; exit status 1 where they are not, a run failed, or anything spoke of a lock.
 
     python -m bench.concurrency                # 20 at once
     python -m bench.concurrency --at-once 10
