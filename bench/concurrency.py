@@ -99,11 +99,15 @@ def main() -> int:
 
 
 def _allow(site: Services, at_once: int) -> None:
-    """Let that many runs be in progress, whatever this machine's memory would advise."""
+    """Let that many runs be in progress, whatever this machine's memory would advise.
+
+    The pools too: a run is not taken from the queue while the pool of its first step is full, so that with the limits
+    that ship two or three runs are in progress at once, however many are allowed.
+    """
     config = site.home / "dagster.yaml"
     text = config.read_text()
-    changed, found = re.subn(r"max_concurrent_runs: \d+", f"max_concurrent_runs: {at_once}", text)
-    assert found == 1
+    changed, found = re.subn(r"(max_concurrent_runs|default_limit): \d+", rf"\1: {at_once}", text)
+    assert found == 2
     config.write_text(changed)
 
 
