@@ -67,7 +67,8 @@ def arrivals(landing: Path, now: datetime, kind: Landed = Landed.real) -> tuple[
             finish(folder)
             stats = [(str(one.relative_to(folder)), one.stat()) for one in _files_in(folder)]
         except FileNotFoundError:
-            waiting.append(shown)  # something vanished while we looked; the next look sees what is left
+            # the next look sees what is left
+            odd.append(f"{shown}: a file vanished while it was looked at, or is a link to nothing")
             continue
         except OSError as error:
             odd.append(f"{shown}: {error.strerror}")
@@ -77,6 +78,8 @@ def arrivals(landing: Path, now: datetime, kind: Landed = Landed.real) -> tuple[
         elif stats:
             text = "\n".join(f"{name} {one.st_size} {one.st_mtime_ns}" for name, one in stats)
             settled[folder.name] = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        else:
+            odd.append(f"{shown}: no files in it")
     return settled, waiting, odd
 
 

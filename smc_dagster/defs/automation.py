@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from smc_dagster.corpora.landing import Landed, arrivals
-from smc_dagster.defs import retraining
+from smc_dagster.defs import refusals, retraining
 from smc_dagster.defs.corpora import landing_of
 from smc_dagster.defs.jobs import INGEST, POOLS
 from smc_dagster.defs.partitions import DAYS
@@ -94,10 +94,19 @@ def _landing_sensor(
         description=description,
     )
     def landing(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        now, changed, reason = _news(study, kind, context.cursor)
-        if not changed:
-            return dg.SkipReason(reason)
-        due, added = ask(now, changed)
+        seen = _seen(context.cursor)
+        there, waiting, odd = arrivals(landing_of(study), datetime.now(UTC), kind)
+        now = {**seen, **there}
+        changed = [day for day, digest in there.items() if seen.get(day) != digest]
+        due, added = ask(now, changed) if changed else ({}, [])
+        reasons = [f"{one}: still being written" for one in waiting] + odd
+        if there:
+            reasons += refusals.standing(context.instance, job, ask(now, list(there))[0])
+        if not due:
+            return dg.SkipReason("; ".join([f"{landing_of(study).name}/{kind}: nothing new", *reasons]))
+        # a tick that asks for runs has no reason of its own: what else there is to say goes to its log
+        for one in reasons:
+            context.log.info(one)
         return dg.SensorResult(
             dynamic_partitions_requests=added,
             # what is in the folder is part of the key, so that the daemon does not take a run for one that was
@@ -108,14 +117,10 @@ def _landing_sensor(
     return landing
 
 
-def _news(study: Study, kind: Landed, cursor: str | None) -> tuple[Digests, list[str], str]:
-    """Digest by day of what has been seen and what is there, the days that changed, and what to say if none did."""
-    landing = landing_of(study)
+def _seen(cursor: str | None) -> Digests:
+    """Digests by day that runs were asked for; none where the cursor is of another time: at worst a day is read again,
+    and found fresh."""
     try:
-        seen = dict(json.loads(cursor or "{}"))
+        return dict(json.loads(cursor or "{}"))
     except (ValueError, TypeError):
-        seen = {}  # an older cursor: at worst a day is read again, and found fresh
-    now, waiting, odd = arrivals(landing, datetime.now(UTC), kind)
-    changed = [day for day, digest in now.items() if seen.get(day) != digest]
-    reasons = [f"{landing.name}/{kind}: nothing new", *(f"{one}: still being written" for one in waiting), *odd]
-    return {**seen, **now}, changed, "; ".join(reasons)
+        return {}

@@ -11,7 +11,10 @@ import dagster as dg
 import pytest
 import yaml
 
+from smc_dagster.defs import retries
 from smc_dagster.defs.automation import sensors
+from smc_dagster.defs.partitions import DAYS
+from smc_dagster.errors import CorpusError
 from smc_dagster.study import Study, load_study, shipped_studies
 
 
@@ -30,9 +33,11 @@ def study(tmp_path: Path) -> Study:
     return load_study(str(path))
 
 
-def tick(study: Study, name: str, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
+def tick(
+    study: Study, name: str, cursor: str | None = None, instance: dg.DagsterInstance | None = None
+) -> dg.SensorResult | dg.SkipReason:
     (sensor,) = [one for one in sensors(study) if one.name == name]
-    with dg.build_sensor_context(cursor=cursor) as context:
+    with dg.build_sensor_context(instance or dg.DagsterInstance.ephemeral(), cursor) as context:
         return sensor(context)  # type: ignore[return-value]
 
 
@@ -76,6 +81,54 @@ def test_what_is_not_asked_for_is_told(study: Study, landing: Path, kind: str, s
     assert isinstance(said, dg.SkipReason)
     assert "2026-03-05: still being written" in str(said.skip_message)
     assert "yesterday: not a day" in str(said.skip_message)
+    assert "2026-03-06: no files in it" in str(said.skip_message)
+    assert "2026-03-07: a file vanished" in str(said.skip_message)
+
+
+def test_what_was_refused_is_told_until_it_is_mended(study: Study, landing: Path) -> None:
+    day, other = "2026-03-04", "2026-03-05"
+    faults: dict[str, Exception | int] = {day: CorpusError("notes.docx: not a kind of file", "use .jsonl"), other: 2}
+
+    @dg.asset(partitions_def=DAYS)
+    def raw_documents(context) -> dg.MaterializeResult:  # type: ignore[no-untyped-def]
+        fault = faults[context.partition_key]
+        if isinstance(fault, Exception):
+            raise fault
+        return dg.MaterializeResult(metadata={"files_quarantined": fault})
+
+    retries.retried(raw_documents.op)
+    defs = dg.Definitions([raw_documents], jobs=[dg.define_asset_job("ingest", [raw_documents])])
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        def ingest(key: str) -> bool:
+            job = defs.resolve_job_def("ingest")
+            return job.execute_in_process(instance=instance, partition_key=key, raise_on_error=False).success
+
+        def said(cursor: str | None) -> str:
+            found = tick(study, "landing_folder", cursor, instance)
+            assert isinstance(found, dg.SkipReason)
+            return str(found.skip_message)
+
+        instance.add_dynamic_partitions(str(DAYS.name), [day, other])
+        for key in (day, other):
+            drop(landing / "real" / key, "one.jsonl")
+        asked = tick(study, "landing_folder", None, instance)
+        assert isinstance(asked, dg.SensorResult)
+        assert "refused" not in said(asked.cursor)
+        assert not ingest(day)
+        assert ingest(other)
+        told = said(asked.cursor)
+        assert f"{day}: refused by run" in told
+        assert "notes.docx: not a kind of file remedy: use .jsonl" in told
+        assert f"{other}: 2 files refused" in told
+        drop(landing / "real" / day, "two.jsonl")
+        again = tick(study, "landing_folder", asked.cursor, instance)
+        assert isinstance(again, dg.SensorResult)
+        assert [one.partition_key for one in again.run_requests or []] == [day]
+        faults |= {day: 0, other: 0}
+        assert ingest(day)
+        assert ingest(other)
+        assert "refused" not in said(again.cursor)
 
 
 def test_a_cursor_of_another_time_is_no_crash(study: Study, landing: Path) -> None:

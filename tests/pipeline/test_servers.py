@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 from conftest import Site
+from dagster._core.scheduler.instigation import TickStatus
 from servers import Server, dagster_dev, wait_for
 
+from smc_dagster.corpora.real import build_real_documents
+from smc_dagster.lake import Lake
 from smc_dagster.study import load_study
+from smc_dagster.tables import RAW_DOCUMENTS
 
 STUDY = load_study("tiny")
 LAUNCH = """
@@ -88,3 +95,74 @@ def test_a_file_that_lands_becomes_a_day(server: Server, site: Site) -> None:
     assert [row["line"] for row in refused if row["file"].endswith("new.jsonl")] == [21]
     kept = pq.read_table(quarantine.parents[2] / "raw_documents" / "day=2026-03-04" / "data.parquet").to_pylist()
     assert sum(row["file"].endswith("new.jsonl") for row in kept) == 20
+
+
+def land(day: Path, name: str, content: str | bytes) -> Path:
+    day.mkdir(parents=True, exist_ok=True)
+    (day / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return day / name
+
+
+@contextmanager
+def being_written(path: Path) -> Iterator[None]:
+    """Somebody goes on writing a file."""
+    ended = threading.Event()
+
+    def write() -> None:
+        while not ended.wait(1):
+            os.utime(path)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        writer.join()
+
+
+def reason(instance: dg.DagsterInstance, *words: str) -> str | None:
+    """Why the sensor's latest tick asked for nothing, once that holds all the words; no tick may have failed."""
+    (state,) = [one for one in instance.all_instigator_state() if one.instigator_name == "landing_folder"]
+    ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=100)
+    assert [one.error for one in ticks if one.status is TickStatus.FAILURE] == []
+    said = ticks[0].skip_reason or ""
+    return said if all(one in said for one in words) else None
+
+
+def test_what_goes_wrong_in_the_landing_folder_is_told_by_the_tick(server: Server, site: Site) -> None:
+    real, key = site.folder / "landing" / "tiny" / "real", dg.AssetKey("raw_documents")
+    texts = [f"Return the value number {at} of a document." for at in range(20)]
+    good = "".join(json.dumps({"domain": "json", "label": "json.decoder", "text": one}) + "\n" for one in texts)
+    # one day's file twice; a file that is being written; one that vanishes; a bad one, whole and in part
+    land(real / "2026-03-05", "new.jsonl", good)
+    land(real / "2026-03-05", "again.jsonl", good)
+    growing = land(real / "2026-03-06", "growing.jsonl", good)
+    land(real / "2026-03-07", "new.jsonl", good)
+    (real / "2026-03-07" / "gone.jsonl").symlink_to(real / "nowhere.jsonl")
+    land(real / "2026-03-08", "notes.docx", "no document of ours")
+    cut = Path(site.lake, "real_documents", "data.parquet").read_bytes()[:5000]
+    land(real / "2026-03-09", "cut.parquet", cut)
+    with dg.DagsterInstance.from_config(str(site.home)) as instance:
+        with being_written(growing):
+            told = wait_for("a tick tells all", lambda: reason(instance, "2026-03-08: refused", "2026-03-09: refused"))
+            assert "2026-03-06: still being written" in told
+            assert "2026-03-07: a file vanished" in told
+            assert "notes.docx: not a kind of file that can be read" in told
+            assert "1 of 1 files were refused" in told
+            days = instance.get_materialized_partitions(key)
+            assert "2026-03-05" in days
+            assert not {"2026-03-06", "2026-03-07", "2026-03-08", "2026-03-09"} & days
+        # whole at last, the link gone, and one file of the first day written once more, the same
+        (real / "2026-03-07" / "gone.jsonl").unlink()
+        land(real / "2026-03-05", "again.jsonl", good)
+        wait_for(
+            "the other days are ingested",
+            lambda: {"2026-03-06", "2026-03-07"} <= instance.get_materialized_partitions(key),
+        )
+        told = wait_for("nothing more is asked", lambda: reason(instance, "nothing new; 2026-03-08: refused"))
+        assert not any(f"2026-03-0{one}" in told for one in (5, 6, 7))
+    lake = Lake(site.lake, "tiny")
+    rows = lake.read_many(RAW_DOCUMENTS, lake.partitions(RAW_DOCUMENTS))
+    kept = [one for one in build_real_documents(rows, STUDY)["text"].to_pylist() if one in texts]
+    assert sorted(kept) == sorted(texts)

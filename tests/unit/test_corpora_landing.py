@@ -46,7 +46,7 @@ def test_a_file_still_being_written_waits(tmp_path: Path) -> None:
 def test_what_is_no_day_is_named(tmp_path: Path) -> None:
     drop(tmp_path, "2026-3-1", "a.jsonl")
     drop(tmp_path, "2026-03-02", ".hidden")
-    assert arrivals(tmp_path, NOW) == ({}, [], ["2026-3-1: not a day"])
+    assert arrivals(tmp_path, NOW) == ({}, [], ["2026-03-02: no files in it", "2026-3-1: not a day"])
 
 
 def test_nested_files_count_as_the_reader_counts_them(tmp_path: Path) -> None:
@@ -73,7 +73,10 @@ def test_a_day_that_cannot_be_looked_at_is_named(tmp_path: Path, monkeypatch: py
         return walk(folder, **options)
 
     monkeypatch.setattr(landing.os, "walk", broken)
-    assert arrivals(tmp_path, NOW) == ({}, ["2026-03-02"], ["2026-03-01: Permission denied"])
+    settled, waiting, odd = arrivals(tmp_path, NOW)
+    assert (settled, waiting) == ({}, [])
+    assert odd[0] == "2026-03-01: Permission denied"
+    assert odd[1].startswith("2026-03-02: a file vanished while it was looked at")
 
 
 def test_a_name_that_is_no_text_is_named(tmp_path: Path) -> None:
