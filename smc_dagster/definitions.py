@@ -19,6 +19,7 @@ from smc_dagster.defs import (
     findings,
     jobs,
     language_model,
+    metadata,
     mixtures,
     release,
     retention,
@@ -61,9 +62,11 @@ def build_defs(study: str | None = None, lake: str | None = None) -> dg.Definiti
         findings,
         release,
     )
-    # what a person filters the catalogue by; the rest is each asset's own
+    # what a person filters the catalogue by, and the columns; the rest is each asset's own
     made = dg.map_asset_specs(
-        lambda spec: spec.merge_attributes(tags={STUDY_TAG: opened.name}),
+        lambda spec: spec.merge_attributes(
+            tags={STUDY_TAG: opened.name}, metadata={**metadata.declared(spec.key.to_user_string()), **spec.metadata}
+        ),
         [one for stage in stages for one in stage.assets(opened)],
     )
     checked = checks.checks(opened)

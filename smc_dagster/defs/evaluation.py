@@ -88,8 +88,8 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
             means = metadata.records(over_all_domains(rows, level))
             bins = arm_reliability(predicted, ("test", *ANCHOR_EVAL_SLICES), bench.study.evaluation.ece_bins)
             shown = {
-                "measures": means,
                 "reliability": metadata.plot(png_reliability(bins), "accuracy against confidence, by slice"),
+                "measures": means,
             }
             context.add_asset_metadata(metadata.of_table(bench, "arm_metrics", key) | shown, partition_key=key)
             progress.report("measure", done, len(keys))

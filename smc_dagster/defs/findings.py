@@ -83,10 +83,12 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
         for name, table in drawn.tables.items():
             due = bench.lineage.findings(name, keys)
             bench.lake.write(TABLES[name], table, due)
-            shown: dict[str, Any] = {"arms": len(keys), "rows": metadata.records(table.slice(0, 50).to_pylist())}
+            shown: dict[str, Any] = {"arms": len(keys), "report": metadata.link(f"{PAGE}#table-{name}")}
             if name == "collapse_onset":
                 plot = plots.png_share_curve(drawn.metrics)
                 shown["recall_against_share"] = metadata.plot(plot, "rare-case recall against synthetic share")
+            # the longest last, as the page shows them in this order
+            shown["rows"] = metadata.records(table.slice(0, 50).to_pylist())
             yield dg.MaterializeResult(
                 asset_key=name,
                 metadata=metadata.of_table(bench, name) | shown,

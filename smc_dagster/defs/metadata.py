@@ -17,6 +17,8 @@ from smc_dagster.tables import TABLES
 from smc_dagster.workbench import Workbench
 
 OWNERS = ["team:data"]
+# the table that an asset shows, where it has another name
+_SHOWN = {"drift_report": "drift", "checkpoints": "training_curves", "generator_model": "generator_curves"}
 
 
 def column_schema(schema: pa.Schema) -> dg.TableSchema:
@@ -27,6 +29,12 @@ def column_schema(schema: pa.Schema) -> dg.TableSchema:
             for one in schema
         ]
     )
+
+
+def declared(asset: str) -> dict[str, Any]:
+    """The schema of an asset's table, which is there to see before the table is; nothing where it has none."""
+    spec = TABLES.get(_SHOWN.get(asset, asset))
+    return {} if spec is None else {"dagster/column_schema": column_schema(spec.schema)}
 
 
 def of_table(bench: Workbench, table: str, partition: str | None = None) -> dict[str, Any]:

@@ -127,9 +127,6 @@ def _asset_spec(node: dict[str, Any], built: dict[str, Any], study: Study) -> dg
     for upstream in READS.get(name, ()):
         mapping = pool_to_arms(study) if upstream in BY_POOL else None
         deps.append(dg.AssetDep(upstream, partition_mapping=mapping))
-    described: dict[str, Any] = {}
-    if name in TABLES:
-        described["dagster/column_schema"] = metadata.column_schema(TABLES[name].schema)
     return dg.AssetSpec(
         name,
         deps=deps,
@@ -138,7 +135,20 @@ def _asset_spec(node: dict[str, Any], built: dict[str, Any], study: Study) -> dg
         kinds={"dbt", "duckdb"},
         owners=metadata.OWNERS,
         code_version=CODE_VERSIONS.get(name) or node["checksum"]["checksum"][:12],
-        metadata=described,
+        metadata={"dagster/column_schema": _columns(node)},
+    )
+
+
+def _columns(node: dict[str, Any]) -> dg.TableSchema:
+    """A node's columns as the project describes them, with a type where the project or the lake says one."""
+    types = {name: str(one) for name, one in (node["config"].get("column_types") or {}).items()}
+    if node["name"] in TABLES:
+        types = {one.name: str(one.type) for one in TABLES[node["name"]].schema}
+    return dg.TableSchema(
+        [
+            dg.TableColumn(name, types.get(name, ""), one.get("description") or None)
+            for name, one in node["columns"].items()
+        ]
     )
 
 

@@ -183,12 +183,13 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
             table = pa.table({"pool": [pool] * len(columns), "column": columns, "method": methods, "score": scores})
             bench.lake.write(DRIFT, table, bench.lineage.due("drift", pool), pool)
             ratios = [(one.column, one.score / THRESHOLDS[one.method]) for one in drift.scores]
+            shown = [one._asdict() | {"limit": THRESHOLDS[one.method], "drifted": one.drifted} for one in drift.scores]
             context.add_asset_metadata(
                 metadata.of_table(bench, "drift", pool)
                 | {
                     "report": metadata.link(relative),
                     "report_path": dg.MetadataValue.path(path),
-                    "drift": metadata.records(table.drop(["pool"]).to_pylist()),
+                    "drift": metadata.records(shown),
                     "drift_by_column": metadata.plot(png_pool_drift(ratios), "score over threshold by column"),
                 },
                 partition_key=pool,

@@ -112,7 +112,7 @@ def arm_metadata(trained: TrainedArm | TunedArm, due: dict[str, float]) -> dict[
     seconds, count = trained.seconds or math.nan, len(trained.replicates)
     return {
         "replicates": count,
-        "final_loss": sum(last) / count,
+        "final_loss": round(sum(last) / count, 5),
         "loss_curve": metadata.plot(png_training_curves(trained.curve, "replicate", "an example"), "loss by step"),
         "seconds": seconds,
         "examples_per_second": count * trained.budget["examples_seen"] / seconds,
