@@ -43,8 +43,14 @@ def keep(folder: Path, study: str, title: str, day: str, snapshot: Snapshot) -> 
     folder.mkdir(parents=True, exist_ok=True)
     workspace = Workspace(str(folder))
     project = workspace.get_project(project_id(study)) or _project(workspace, study, title)
+    kept = snapshot.to_snapshot_model()
+    for result in kept.metric_results.values():
+        place = result.metric_value_location
+        if place is not None:
+            # a day's threshold is its own: left among what names the metric, each day would be a line by itself
+            place.metric.params = {name: one for name, one in place.metric.params.items() if name != "threshold"}
     # as Workspace.add_run does, but under an id of ours
-    workspace.state.write_snapshot(project.id, _id(f"{study}/{day}"), snapshot.to_snapshot_model())
+    workspace.state.write_snapshot(project.id, _id(f"{study}/{day}"), kept)
 
 
 def _project(workspace: Any, study: str, title: str) -> Any:
