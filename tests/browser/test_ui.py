@@ -8,10 +8,13 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 from conftest import Site
-from servers import Server, dagster_dev
+from servers import Server, dagster_dev, wait_for
+
+from smc_dagster.definitions import build_defs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 if CHROMIUM is None:
@@ -28,11 +31,32 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
+ARM = "templated@60"
+# asset -> its plot, where a person looks for it
+PLOTS = {
+    "collapse_onset": "recall_against_share",
+    "mixture_composition": "composition",
+    "checkpoints": "loss_curve",
+    "arm_metrics": "reliability",
+    "drift_report": "drift_by_column",
+}
+
+
 @pytest.fixture(scope="module")
-def server(tiny: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def site(tiny: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """A copy of the tiny study in which an arm was audited, and failed."""
     folder = tmp_path_factory.mktemp("ui")
     shutil.copytree(tiny.folder, folder / "data")
-    with dagster_dev(Site(folder / "data", "tiny"), folder / "dagster.log") as running:
+    made = Site(folder / "data", "tiny")
+    with dg.DagsterInstance.from_config(str(made.home)) as instance:
+        job = build_defs("tiny", str(made.lake)).resolve_job_def("audit")
+        assert not job.execute_in_process(instance=instance, partition_key=ARM, raise_on_error=False).success
+    return made
+
+
+@pytest.fixture(scope="module")
+def server(site: Site) -> Iterator[Server]:
+    with dagster_dev(site, site.folder / "dagster.log") as running:
         yield running
 
 
@@ -50,6 +74,51 @@ def test_a_materialised_asset_shows_its_metadata_and_its_checks(server: Server, 
     page.get_by_text("tail_labels").first.wait_for(timeout=60_000)
     page.goto(f"{server.url}/assets/real_documents?view=checks")
     page.get_by_text("doc_id_unique").first.wait_for(timeout=60_000)
+    page.close()
+
+
+def test_the_plot_of_an_asset_is_seen(server: Server, browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 1600, "height": 1000})
+    for asset, plot in PLOTS.items():
+        page.goto(f"{server.url}/assets/{asset}?view=overview")
+        row = page.locator("tr").filter(has=page.get_by_text(plot, exact=True)).last
+        row.get_by_text("[Show Markdown]").click(timeout=60_000)
+        picture = page.locator("img[src^='data:image/png']")
+        picture.wait_for(timeout=30_000)
+        assert picture.evaluate("one => one.complete && one.naturalWidth") > 300, asset
+    page.close()
+
+
+def test_a_failing_check_is_shown_as_failing_with_figure_and_limit(server: Server, browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 1600, "height": 1000})
+    page.goto(f"{server.url}/assets/arm_audit?view=checks")
+    page.get_by_text("This is a blocking asset check.").wait_for(timeout=60_000)
+    page.get_by_text("Failed", exact=True).first.wait_for()
+    assert page.get_by_text("Passed", exact=True).count() == 0
+    page.get_by_text(re.compile(r"confidence gap on slice `rare` is \+0\.\d+, the limit 0\.100")).wait_for()
+    page.close()
+
+
+def test_an_arm_is_materialised_by_clicking(server: Server, site: Site, browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 1600, "height": 1000})
+    page.goto(f"{server.url}/assets/arm_metrics?view=overview")
+    page.get_by_role("button", name="Materialize").first.click(timeout=60_000)
+    page.get_by_text("Select a partition or create one").click()
+    page.get_by_text(ARM, exact=True).locator("visible=true").last.click()
+    page.keyboard.press("Escape")
+    with dg.DagsterInstance.from_config(str(site.home)) as instance:
+        before = {run.run_id for run in instance.get_runs()}
+        page.get_by_role("button", name="Launch").click()
+        made = dg.RunsFilter(statuses=[dg.DagsterRunStatus.SUCCESS])
+
+        def succeeded() -> str | None:
+            return next((run.run_id for run in instance.get_runs(made) if run.run_id not in before), None)
+
+        run_id = wait_for("the run succeeds", succeeded)
+        seen = instance.fetch_materializations(dg.AssetRecordsFilter("arm_metrics", asset_partitions=[ARM]), limit=1)
+    assert seen.records[0].run_id == run_id
+    page.goto(f"{server.url}/runs/{run_id}")
+    page.get_by_text("Success", exact=True).first.wait_for(timeout=60_000)
     page.close()
 
 
