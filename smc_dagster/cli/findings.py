@@ -47,7 +47,8 @@ def findings(study: StudyOption = None, lake: LakeOption = None, as_json: JsonOp
     ]
     out.print(table("Onset", _with_intervals(onset), columns))
     safe = [row for row in shown["safe_shares"] if row.get("status") != "insufficient_data"]
-    out.print(table("Safe shares", safe, ["series", "domain", "status", "share", "margin", "n"]))
+    if safe:
+        out.print(table("Safe shares", safe, ["series", "domain", "status", "share", "margin", "n"]))
     parts = [
         row for row in shown.get("attribution", []) if row["measure"] == "rare_recall" and row["p_holm"] is not None
     ]

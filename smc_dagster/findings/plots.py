@@ -32,6 +32,8 @@ def _draw_curves(axes: Any, numbers: pa.Table, look: dict[str, dict[str, Any]]) 
         x, mean, low, high = (
             part[column].to_numpy(zero_copy_only=False) for column in ("share", "mean", "low", "high")
         )
+        # the measures of the claims are shares: what an interval has beyond 0 and 1 is not drawn
+        low, high = np.clip(low, 0, 1), np.clip(high, 0, 1)
         axes.fill_between(x * 100, low, high, color=look[name]["color"], alpha=0.13, linewidth=0)
         axes.plot(x * 100, mean, label=name, markersize=5, linewidth=1.7, **look[name])
 

@@ -29,7 +29,7 @@ from smc_dagster.findings.sentences import answer_parts
 from smc_dagster.findings.summary import budget
 from smc_dagster.lake import Lake
 from smc_dagster.screening.label_noise import NEIGHBOURS
-from smc_dagster.study import Study
+from smc_dagster.study import Study, shipped_studies
 from smc_dagster.tables import MIXTURE_COMPOSITION, SYNTHETIC_PROFILE
 
 BUDGET_WORDS = {
@@ -162,12 +162,27 @@ def _context(study: Study, lake: Lake, findings: Findings, fingerprint: str) -> 
         "domains": domains,
         "budget": _budget(findings),
         "notes": findings.notes,
+        "untested": _untested(study),
+        "shipped": study.name in shipped_studies(),
+        "reference": study.name if study.name in shipped_studies() else f"{study.name}.yaml",
         "arms": len(evidence.arms),
         "all_arms": len(study.arms),
         "short": any(arm.share - realised[arm.key] > 0.01 for arm in evidence.arms),
         "documents": {name: f"{len(documents):,}" for name, documents in evidence.documents.items()},
         "tables": _downloads(study, findings.tables | beside),
     }
+
+
+def _untested(study: Study) -> list[str]:
+    """What a reader might take the study to have tried."""
+    found = []
+    if not study.training.is_full:
+        found.append(
+            "Fine-tuning of the whole encoder: a head is trained on frozen features, which may be hurt less or more."
+        )
+    if study.generations < 2:
+        found.append("Generators that are trained on the output of generators.")
+    return found
 
 
 def _downloads(study: Study, tables: dict[str, pa.Table]) -> dict[str, Download]:

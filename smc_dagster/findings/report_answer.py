@@ -59,6 +59,10 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
     mark, words, look, _ = STATUS[row["status"]]
     whole = row["domain"] == ALL_DOMAINS
     cap = row["cap"]
+    why = f"{row['series']}: {row['note']}" if row["series"] else row["note"]
+    if row["status"] == "harmful":
+        # what the note says is why no share is safe, which may be another thing
+        why = f"a loss beyond the margin is proven from {share(row['harm_from'])} on; {why}"
     loose = cap is not None and row["safe_share"] is not None and cap > row["safe_share"]
     return {
         "domain": "all domains" if whole else row["domain"],
@@ -70,7 +74,7 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
         "safe": share(row["safe_share"]) if row["safe_share"] is not None else SAFE_WORDS.get(row["safe_status"], "–"),
         "cap": "–" if cap is None else "none" if cap >= 1 else share(cap),
         "loose": loose,
-        "why": f"{row['series']}: {row['note']}" if row["series"] else row["note"],
+        "why": why,
         "bar": {
             "safe": _percent(row["safe_share"]),
             "harm": _percent(row["harm_from"]),

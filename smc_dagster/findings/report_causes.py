@@ -28,9 +28,9 @@ PATH_WORDS = {"loss_first": "real rows leave, then synthetic rows come", "synthe
 TRAIT_WORDS = {"tail_share": "tail-heaviness", "noise": "label noise", "coverage": "coverage by the pool"}
 SENSITIVITY_WORDS = {"loss_slope": "loss slope", "safe_share": "safe share", "onset": "onset"}
 LACKING = {
-    Composition.DROP: "what of the change is lost real rows (`drop`)",
-    Composition.REPEAT: "what the size of the mixture does (`repeat`)",
-    Composition.ADD: "what synthetic rows do while all real rows stay (`add`)",
+    Composition.DROP: "what of the change is lost real rows (drop)",
+    Composition.REPEAT: "what the size of the mixture does (repeat)",
+    Composition.ADD: "what synthetic rows do while all real rows stay (add)",
 }
 
 

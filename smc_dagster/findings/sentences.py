@@ -91,7 +91,7 @@ def _onsets(onset: pa.Table, controls: set[str]) -> str:
 def _losses(rows: list[dict]) -> str:
     losses = [row for row in rows if row["measure"] == "rare_recall"]
     if not losses:
-        return "Rare-case recall was not measured."
+        return "No change of rare-case recall can be told: it was not measured, or the 0 % arms find no rare case."
     worst = min(losses, key=lambda row: row["estimate"])
     tell = f"{percent(worst['estimate'])} ({percent(worst['low'])} to {percent(worst['high'])})"
     proven = [row for row in losses if row["high"] < 0]

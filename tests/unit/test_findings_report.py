@@ -18,6 +18,7 @@ from smc_dagster.findings.domain_answer import domain_answers
 from smc_dagster.findings.downloads import download
 from smc_dagster.findings.draw import draw_findings
 from smc_dagster.findings.report import render
+from smc_dagster.study.training import Tuning
 
 pytestmark = pytest.mark.unit
 HOSTILE = "<script>alert(1)</script>"
@@ -167,6 +168,26 @@ def test_the_page_says_what_was_found_and_what_was_not(page):
     assert "3 by cap" in page
     assert "0123456789abcdef" in page
     assert re.search(r'class="mark supported"><span aria-hidden="true">✓</span> supported', page)
+
+
+def test_what_a_study_tried_is_not_called_untested(page, world):
+    full = STUDY.model_copy(update={"training": STUDY.training.model_copy(update={"tuning": Tuning.FULL})})
+    assert "Fine-tuning of the whole encoder" in page
+    assert "Fine-tuning of the whole encoder" not in render(full, *world, "0123456789abcdef")
+
+
+def test_a_study_that_does_not_ship_is_run_again_by_its_file(page, world):
+    assert "smc study run --study known.yaml" in page
+    shipped = STUDY.model_copy(update={"name": "tiny"})
+    assert "smc study run --study tiny\n" in render(shipped, *world, "0123456789abcdef")
+
+
+def test_no_share_below_0_or_above_1_is_drawn():
+    row = {"series": "a", "replicates": 2, "mean": 0.05, "low": -0.6, "high": 0.7}
+    numbers = pa.Table.from_pylist([row | {"share": at} for at in (0.0, 0.6)], schema=plot_numbers.CURVE)
+    drawn = plots.svg_share_curve(numbers, "x", "recall", ["a"], set())
+    assert "0.6" in Tags(drawn).text
+    assert not [one for one in Tags(drawn).text if one.startswith(("-", "−"))]
 
 
 def test_the_answer_by_domain_comes_first(page, world):
