@@ -186,14 +186,11 @@ def test_a_job_keeps_what_was_trained_and_reads_every_token(
         [ids, pa.array([[place, 69_999] for place in range(len(ids))], pa.list_(pa.int32()))], REAL_TOKENS.schema.names
     )
     # batches that begin within their arrays
-    batches = table.cast(REAL_TOKENS.schema).to_batches(max_chunksize=5)
+    batches = table.cast(REAL_TOKENS.schema).to_batches(max_chunksize=5)[::-1]
     again = prepare(job.folder, study(base), LABELS, batches, [("a", "d", mixture("a"))])
     assert (again.folder / "out" / "a").is_dir()
-    assert [one.tolist() for one in Tokens(again).take(np.array([0, 7, 15]))] == [
-        [0, 69_999],
-        [7, 69_999],
-        [15, 69_999],
-    ]
+    read = [one.tolist() for one in Tokens(again).take(np.array([0, 1, 15]))]
+    assert read == [[15, 69_999], [10, 69_999], [4, 69_999]]
     longer = replace(again, settings=replace(again.settings, steps=7))
     with pytest.raises(LakeError, match="not steps x batch"):
         longer.order(again.arms[0], 0)
