@@ -76,8 +76,22 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
             ),
         ],
     )
-    def findings(smc: StudyResource) -> Iterator[dg.MaterializeResult]:
+    def findings(context: dg.AssetExecutionContext, smc: StudyResource) -> Iterator[dg.MaterializeResult]:
         bench = smc.open()
+        arms = [arm.key for arm in bench.fresh_arms()]
+        names = [*DRAWN, REPORT]
+        last = {name: context.instance.get_latest_materialization_event(dg.AssetKey(name)) for name in names}
+        held = {name: event.asset_materialization for name, event in last.items() if event is not None}
+        if all(held.get(name) is not None and is_fresh(bench, name, arms) for name in names):
+            # recorded again as it is, so that what follows them sees a refresh
+            context.log.info("all findings are fresh: drawn from these arms, as they are")
+            for name, record in held.items():
+                yield dg.MaterializeResult(
+                    asset_key=name,
+                    metadata=dict(record.metadata) if record is not None else {},
+                    data_version=dg.DataVersion(bench.lineage.findings(name, arms).digest),
+                )
+            return
         drawn = draw_findings(bench.study, bench.lake, lineage=bench.lineage)
         keys = [arm.key for arm in drawn.evidence.arms]
         for name, table in drawn.tables.items():
@@ -118,5 +132,5 @@ def is_fresh(bench: Workbench, name: str, arms: list[str]) -> bool:
     if name in TABLES:
         stored = bench.lake.fingerprint(TABLES[name])
         return stored is not None and stored.digest == due
-    shown = read_summary(bench.lake)
+    shown = read_summary(bench.lake) if bench.lake.fs.exists(bench.lake.place(PAGE)) else None
     return shown is not None and shown.get("fingerprint") == due

@@ -56,6 +56,8 @@ def jobs(study: Study) -> list[dg.UnresolvedAssetJobDefinition]:
             REFRESH,
             selection=groups("findings") - dg.AssetSelection.assets("released_model"),
             description="Draw the findings and the report from the arms that are there.",
+            # one step, which often finds nothing to do: a process of its own would cost more than that
+            executor_def=dg.in_process_executor,
         ),
         dg.define_asset_job(
             AUDIT,
