@@ -234,3 +234,19 @@ def test_the_profile_tells_what_a_pool_knows_by_heart(tiny: Site) -> None:
     worst = tiny.json("profile", "--pool", "templated", "--explain", "--top", "3")
     assert 0 < len(worst) <= 3
     assert all(row["reasons"] for row in worst)
+
+
+def test_a_refresh_of_fresh_findings_draws_nothing(tiny_copy: Site) -> None:
+    page, key = Path(tiny_copy.lake) / "report" / "index.html", dg.AssetKey("collapse_onset")
+    drawn = (page.read_bytes(), page.stat().st_mtime_ns)
+    job = build_defs("tiny", str(tiny_copy.lake)).resolve_job_def("refresh_findings")
+    with dg.DagsterInstance.from_config(str(tiny_copy.home)) as instance:
+        before = instance.get_latest_materialization_event(key)
+        assert job.execute_in_process(instance=instance).success
+        after = instance.get_latest_materialization_event(key)
+        assert (page.read_bytes(), page.stat().st_mtime_ns) == drawn
+        assert after.run_id != before.run_id
+        assert after.asset_materialization.metadata == before.asset_materialization.metadata
+        page.unlink()
+        assert job.execute_in_process(instance=instance).success
+    assert page.read_bytes() == drawn[0]
