@@ -48,7 +48,7 @@ def keep(folder: Path, study: str, title: str, day: str, snapshot: Snapshot) -> 
         place = result.metric_value_location
         if place is not None:
             # a day's threshold is its own: left among what names the metric, each day would be a line by itself
-            place.metric.params = {name: one for name, one in place.metric.params.items() if name != "threshold"}
+            place.metric.params.pop("threshold", None)
     # as Workspace.add_run does, but under an id of ours
     workspace.state.write_snapshot(project.id, _id(f"{study}/{day}"), kept)
 

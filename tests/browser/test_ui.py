@@ -95,7 +95,7 @@ def test_a_failing_check_is_shown_as_failing_with_figure_and_limit(server: Serve
     page.get_by_text("This is a blocking asset check.").wait_for(timeout=60_000)
     page.get_by_text("Failed", exact=True).first.wait_for()
     assert page.get_by_text("Passed", exact=True).count() == 0
-    page.get_by_text(re.compile(r"confidence gap on slice `rare` is \+0\.\d+, the limit 0\.100")).wait_for()
+    page.get_by_text(re.compile(r"confidence gap on slice `rare` is \+0\.\d+, the limit 0\.100")).first.wait_for()
     page.close()
 
 
@@ -115,7 +115,7 @@ def test_an_arm_is_materialised_by_clicking(server: Server, site: Site, browser:
             return next((run.run_id for run in instance.get_runs(made) if run.run_id not in before), None)
 
         run_id = wait_for("the run succeeds", succeeded)
-        seen = instance.fetch_materializations(dg.AssetRecordsFilter("arm_metrics", asset_partitions=[ARM]), limit=1)
+        seen = instance.fetch_materializations(dg.AssetRecordsFilter(dg.AssetKey("arm_metrics"), [ARM]), limit=1)
     assert seen.records[0].run_id == run_id
     page.goto(f"{server.url}/runs/{run_id}")
     page.get_by_text("Success", exact=True).first.wait_for(timeout=60_000)
