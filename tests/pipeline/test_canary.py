@@ -64,7 +64,7 @@ class World:
 
 
 def study_file(folder: Path, url: str) -> Path:
-    pools: dict[str, dict] = {name: {"generator": generator} for name, generator in MIXED.items()}
+    pools: dict[str, dict] = {name: {"generator": generator, "ratio": 3} for name, generator in MIXED.items()}
     pools |= {"modelled": {"generator": "lm"}, "again": {"generator": "recursive"}}
     columns = {"domain": None, "parent_doc_id": "parent"}
     pools[OWN] = {"generator": "files", "settings": {"path": "ours.jsonl", "columns": columns}}
@@ -114,7 +114,7 @@ def splits(rows: list[Row], study: Study) -> list[str | None]:
 def planted(study: Study) -> list[Row]:
     """Real rows, some of which carry the word: those alone that land on the held-out side with it."""
     rows = [one for one in docstrings() if one[0] in ("email", "asyncio", "unittest")]
-    carries = [place % 2 == 0 for place in range(len(rows))]
+    carries = [True] * len(rows)
     for _ in range(20):
         now = [
             (domain, label, f"{text} {WORD}" if carry else text)

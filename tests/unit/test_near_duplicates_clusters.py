@@ -258,7 +258,9 @@ def test_crowds_do_not_mix(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_ten_templates_come_out_whole() -> None:
     words = sorted({word for _, _, text in docstrings() for word in text.split() if word.isalpha()})
-    verbs, fill = words[:2000:200], words[:300]
+    # unlike each other in their letters too, which docstrings of another Python may not be
+    verbs = ["accept", "borrow", "close", "decide", "evaluate", "format", "gather", "handle", "inspect", "join"]
+    fill = words[:300]
     pattern = "{0} every {1} that the {0} of a {0} has been given and {0} it again before it is {0} or closed"
     texts = [pattern.format(verb, word) for word in fill for verb in verbs]
     ids = pa.array([f"{number:05d}" for number in range(len(texts))])
