@@ -46,7 +46,7 @@ CODE_VERSIONS = {
     "day_drift": "1",
     "mixture_documents": "2",
     "mixture_composition": "2",
-    "checkpoints": "3",
+    "checkpoints": "4",
     "predictions": "2",
     "arm_metrics": "3",
     "headline": "3",

@@ -94,7 +94,7 @@ def assets(study: Study) -> list[dg.AssetsDefinition]:
                 seed=bench.study.seed,
                 replicates=bench.study.replicates,
                 on_done=keep,
-                progress=progress.joint_reporter("train", len(keys) * bench.study.replicates),
+                progress=progress.joint_reporter("train", len(keys)),
             )
         return dg.MaterializeResult()
 

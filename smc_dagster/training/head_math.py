@@ -1,6 +1,7 @@
 """The head: its parameters, its gradient in closed form, its schedule and its cost.
 
-What belongs here: the arithmetic of one step. What does not: data, batches, the loop (heads.py).
+What belongs here: the arithmetic of one step, for R replicates stacked. What does not: data, batches, the loop
+(heads.py).
 
 One hidden layer: h = max(0, x W1 + b1), z = h W2 + b2, trained on the mean cross-entropy of softmax(z). All float32.
 """
@@ -45,42 +46,40 @@ def initial_parameters(width: int, hidden: int, labels: int, *, seed: int, repli
     }
 
 
-def logits(parameters: Parameters, x: torch.Tensor) -> torch.Tensor:
-    """Logits [R, B, labels] of inputs x [R, B, width] by R heads, stacked."""
+def logits(parameters: Parameters, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Hidden activations [R, B, hidden] and logits [R, B, labels] of inputs x [R, B, width]."""
     import torch
 
     h = torch.baddbmm(parameters["hidden.bias"], x, parameters["hidden.weight"]).relu_()
-    return torch.baddbmm(parameters["output.bias"], h, parameters["output.weight"])
+    return h, torch.baddbmm(parameters["output.bias"], h, parameters["output.weight"])
 
 
 def gradients(parameters: Parameters, x: torch.Tensor, y: torch.Tensor, out: Parameters) -> torch.Tensor:
-    """Write the gradient of one head's mean cross-entropy to `out`; returns the loss, a scalar, nats.
+    """Write the gradient of each replicate's mean cross-entropy to `out`; returns the losses, [R], nats.
 
     With p = softmax(z): dz = (p - onehot(y)) / B; dW2 = h' dz; db2 = sum dz; dh = dz W2' where h > 0, else 0;
     dW1 = x' dh; db1 = sum dh. The inputs are frozen, so their gradient is not taken.
 
     Args:
-        parameters: of one head.
-        x: [B, width] inputs.
-        y: [B] label codes, int64.
+        parameters: of R replicates, stacked.
+        x: [R, B, width] inputs.
+        y: [R, B] label codes, int64.
         out: tensors shaped like the parameters, overwritten.
     """
     import torch
 
-    h = torch.addmm(parameters["hidden.bias"], x, parameters["hidden.weight"]).relu_()
-    z = torch.addmm(parameters["output.bias"], h, parameters["output.weight"])
-    codes = y.unsqueeze(1)
-    p = torch.log_softmax(z, dim=1)
-    loss = -p.gather(1, codes).mean()
-    p.exp_().scatter_add_(1, codes, p.new_full((1, 1), -1.0).expand_as(codes))
-    dz = p.mul_(1.0 / len(x))
-    torch.mm(h.t(), dz, out=out["output.weight"])
-    torch.sum(dz, dim=0, keepdim=True, out=out["output.bias"])
-    # h is not needed any more but for where it is above 0
-    dh = torch.mm(dz, parameters["output.weight"].t()).mul_(h.sign_())
-    torch.mm(x.t(), dh, out=out["hidden.weight"])
-    torch.sum(dh, dim=0, keepdim=True, out=out["hidden.bias"])
-    return loss
+    h, z = logits(parameters, x)
+    codes = y.unsqueeze(2)
+    p = torch.log_softmax(z, dim=2)
+    losses = -p.gather(2, codes).mean(dim=(1, 2))
+    p.exp_().scatter_add_(2, codes, p.new_full((1, 1, 1), -1.0).expand_as(codes))
+    dz = p.mul_(1.0 / x.shape[1])
+    torch.bmm(h.transpose(1, 2), dz, out=out["output.weight"])
+    torch.sum(dz, dim=1, keepdim=True, out=out["output.bias"])
+    dh = torch.bmm(dz, parameters["output.weight"].transpose(1, 2)).mul_(h > 0)
+    torch.bmm(x.transpose(1, 2), dh, out=out["hidden.weight"])
+    torch.sum(dh, dim=1, keepdim=True, out=out["hidden.bias"])
+    return losses
 
 
 def rate_factor(step: int, steps: int, warmup: float) -> float:

@@ -1,16 +1,17 @@
-"""Training a head on frozen vectors at a fixed budget, and the heads of an arm together.
+"""Training the heads of one arm: every replicate, on frozen vectors, at a fixed budget.
 
-What belongs here: batches to a trained head, heads to a trained arm. What does not: the arithmetic of a step
-(head_math.py), the order of rows (order.py), several heads at once (arms.py), storing (checkpoints.py).
+What belongs here: a mixture to trained heads. What does not: the arithmetic of a step (head_math.py), the order of rows
+(order.py), several arms at once (arms.py), storing (checkpoints.py).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pyarrow as pa
 
 from smc_dagster.errors import SmcError
 from smc_dagster.hardware import one_torch_thread
@@ -18,7 +19,8 @@ from smc_dagster.study import Training
 from smc_dagster.tables import EMBEDDING_WIDTH
 from smc_dagster.training.curves import curve_points
 from smc_dagster.training.head_math import PARAMETERS, gradients, initial_parameters, rate_factor, training_flops
-from smc_dagster.training.order import ArmBatches
+from smc_dagster.training.order import ArmBatches, arm_batches
+from smc_dagster.training.vectors import Vectors
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class TrainedArm:
         curve: (replicate, step, loss): mean loss over the 10 steps that end with `step` (from 1), nats.
         budget: of each replicate, as counted: `steps`, `examples_seen` (rows, repeats counted), `tokens_seen`
             (positions, see compute.py), `flops`.
-        seconds: how long training took, of one core, all replicates together.
+        seconds: how long training took; it had one core.
     """
 
     weights: dict[str, np.ndarray]
@@ -41,57 +43,57 @@ class TrainedArm:
     seconds: float | None = None
 
 
-@dataclass(frozen=True)
-class Head:
-    """One trained head.
+def train_arm(
+    mixture: pa.Table,
+    vectors: Vectors,
+    labels: list[str],
+    training: Training,
+    seed: int,
+    replicates: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> TrainedArm:
+    """Train every replicate of an arm: AdamW (Loshchilov & Hutter 2019), exactly `steps` batches of `batch` rows each.
 
-    Attributes:
-        weights: by name, see head_math.PARAMETERS.
-        losses: [steps] of each batch, nats.
-        examples: rows seen, repeats counted.
-        seconds: how long training took; it had one core.
+    The numbers depend on the arm's rows, the seed and the replicates' numbers; not on the order of rows, on threads, or
+    on what trains beside it. A row's `weight` has done its work in sampling and does not enter the loss. Weight decay
+    spares the biases.
+
+    Args:
+        mixture: MIXTURE_DOCUMENTS of one arm.
+        vectors: of every document of the mixture.
+        labels: the head's outputs, in order.
+        training: sizes, budget, schedule.
+        seed: the study's.
+        replicates: how many the mixture must hold.
+        progress: called with (steps done, steps).
+
+    Raises:
+        StaleInputError: replicates, labels or vectors are missing, or a slot is filled twice.
+        SmcError: the loss is not a number.
     """
+    started = time.perf_counter()
+    batches = arm_batches(mixture, vectors.rows, labels, training, seed, replicates)
+    with one_torch_thread():
+        trained = _train(batches, vectors.matrix, len(labels), training, seed, progress)
+    return replace(trained, seconds=time.perf_counter() - started)
 
-    weights: dict[str, np.ndarray]
-    losses: np.ndarray
-    examples: int
-    seconds: float
 
-
-def train_head(
+def _train(
     batches: ArmBatches,
-    place: int,
     vectors: np.ndarray,
     labels: int,
     training: Training,
     seed: int,
-    progress: Callable[[int, int], None] | None = None,
-) -> Head:
-    """Train one replicate of an arm: AdamW (Loshchilov & Hutter 2019), exactly `steps` batches of `batch` rows each.
-
-    The numbers depend on the replicate's batches, the seed and the replicate's number; not on threads, or on what
-    trains beside it. A row's `weight` has done its work in sampling and does not enter the loss. Weight decay spares
-    the biases.
-
-    Args:
-        batches: of the arm.
-        place: of the replicate among those of the arm.
-        vectors: [n, width] of the documents that the batches count.
-        labels: how many outputs.
-        training: sizes, budget, schedule.
-        seed: the study's.
-        progress: called with (steps done, steps).
-
-    Raises:
-        SmcError: the loss is not a number.
-    """
+    progress: Callable[[int, int], None] | None,
+) -> TrainedArm:
     import torch
 
-    started = time.perf_counter()
-    number = batches.replicates[place]
-    rows, codes = (torch.from_numpy(side[:, place]) for side in (batches.rows, batches.codes))
-    start = initial_parameters(EMBEDDING_WIDTH, training.hidden, labels, seed=seed, replicate=number)
-    parameters = {name: torch.from_numpy(start[name]) for name in PARAMETERS}
+    numbers = batches.replicates
+    rows, targets = torch.from_numpy(batches.rows), torch.from_numpy(batches.codes)
+    starts = [
+        initial_parameters(EMBEDDING_WIDTH, training.hidden, labels, seed=seed, replicate=number) for number in numbers
+    ]
+    parameters = {name: torch.from_numpy(np.stack([start[name] for start in starts])) for name in PARAMETERS}
     slopes = {name: torch.zeros_like(value) for name, value in parameters.items()}
     for name, value in parameters.items():
         value.grad = slopes[name]
@@ -102,43 +104,31 @@ def train_head(
     # fused: one pass over the parameters a step, which is bound by memory
     optimiser = torch.optim.AdamW(groups, lr=training.learning_rate, fused=True)
     matrix = torch.from_numpy(vectors)
-    losses = torch.empty(training.steps)
-    examples = 0
-    with one_torch_thread(), torch.no_grad():
+    losses = torch.empty((training.steps, len(numbers)))
+    steps = examples = 0
+    shape = (len(numbers), training.batch, EMBEDDING_WIDTH)
+    with torch.no_grad():
         for step in range(training.steps):
-            x = matrix.index_select(0, rows[step])
-            losses[step] = gradients(parameters, x, codes[step], slopes)
+            x = matrix.index_select(0, rows[step].reshape(-1)).view(shape)
+            losses[step] = gradients(parameters, x, targets[step], slopes)
             for group in optimiser.param_groups:
                 group["lr"] = training.learning_rate * rate_factor(step, training.steps, training.warmup)
             optimiser.step()
-            examples += len(x)
+            steps, examples = steps + 1, examples + x.shape[1]
             if progress is not None and ((step + 1) % 50 == 0 or step + 1 == training.steps):
                 progress(step + 1, training.steps)
     weights = {name: value.numpy() for name, value in parameters.items()}
-    _check_finite(losses.numpy(), weights, f"arm `{batches.arm}`, replicate {number}", training)
-    return Head(weights, losses.numpy(), examples, time.perf_counter() - started)
-
-
-def joined(heads: list[Head], replicates: list[int], max_tokens: int) -> TrainedArm:
-    """The heads of an arm, in the order of its replicates.
-
-    Args:
-        max_tokens: what an example is charged as, see compute.py.
-    """
-    weights = {name: np.stack([head.weights[name] for head in heads]) for name in PARAMETERS}
-    losses = np.stack([head.losses for head in heads], axis=1)
-    steps, examples = len(losses), heads[0].examples
+    _check_finite(losses.numpy(), weights, batches, training)
     return TrainedArm(
         weights=weights,
-        replicates=replicates,
-        curve=curve_points(losses, replicates),
+        replicates=numbers,
+        curve=curve_points(losses.numpy(), numbers),
         budget={
             "steps": float(steps),
             "examples_seen": float(examples),
-            "tokens_seen": float(examples * max_tokens),
+            "tokens_seen": float(examples * training.max_tokens),
             "flops": float(training_flops(*_sizes(weights), steps=1, batch=examples)),
         },
-        seconds=sum(head.seconds for head in heads),
     )
 
 
@@ -148,11 +138,13 @@ def _sizes(weights: dict[str, np.ndarray]) -> tuple[int, int, int]:
     return int(width), int(hidden), int(weights["output.weight"].shape[2])
 
 
-def _check_finite(losses: np.ndarray, weights: dict[str, np.ndarray], named: str, training: Training) -> None:
-    bad = np.flatnonzero(~np.isfinite(losses))
-    if len(bad) or not all(np.isfinite(value).all() for value in weights.values()):
-        step = int(bad[0]) + 1 if len(bad) else training.steps
-        raise SmcError(
-            f"training of {named}: the loss is not a finite number from step {step} on",
-            f"lower training.learning_rate (it is {training.learning_rate:g}), and check the embeddings",
-        )
+def _check_finite(losses: np.ndarray, weights: dict[str, np.ndarray], batches: ArmBatches, training: Training) -> None:
+    for place, number in enumerate(batches.replicates):
+        bad = np.flatnonzero(~np.isfinite(losses[:, place]))
+        if len(bad) or not all(np.isfinite(value[place]).all() for value in weights.values()):
+            step = int(bad[0]) + 1 if len(bad) else training.steps
+            raise SmcError(
+                f"training of arm `{batches.arm}`, replicate {number}: "
+                f"the loss is not a finite number from step {step} on",
+                f"lower training.learning_rate (it is {training.learning_rate:g}), and check the embeddings",
+            )

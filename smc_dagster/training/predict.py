@@ -129,7 +129,7 @@ def _outcomes(checkpoint: Checkpoint, matrix: np.ndarray, target: np.ndarray) ->
         codes = np.zeros(CHUNK, dtype=np.int64)
         codes[:width] = target[chunk]
         with torch.inference_mode():
-            z = logits(parameters, torch.from_numpy(inputs).expand(replicates, -1, -1))
+            _, z = logits(parameters, torch.from_numpy(inputs).expand(replicates, -1, -1))
             found = figures(z, torch.from_numpy(codes).expand(replicates, -1))
         for name, value in found.items():
             out[name][:, chunk] = value[:, :width].numpy()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pyarrow as pa
@@ -15,8 +14,7 @@ from conftest import ROOT, Site
 from smc_dagster.definitions import build_defs
 from smc_dagster.study import Training, load_study
 from smc_dagster.synthesis.registry import Pool, make_pool
-from smc_dagster.training.heads import Head, train_head
-from smc_dagster.training.order import ArmBatches
+from smc_dagster.training.heads import train_arm
 from smc_dagster.training.predict import predict
 
 STUDY = load_study("tiny")
@@ -83,11 +81,11 @@ def test_an_arm_that_saw_less_is_not_judged(tiny_copy: Site, monkeypatch: pytest
     """One arm is trained for a step less than the others."""
     short = STUDY.arms[1].key
 
-    def tampered(batches: ArmBatches, place: int, vectors: Any, labels: int, training: Training, *rest: Any) -> Head:
+    def tampered(mixture: pa.Table, vectors: object, labels: list[str], training: Training, *rest: object) -> object:
         less = training.model_copy(update={"steps": training.steps - 1})
-        return train_head(batches, place, vectors, labels, less if batches.arm == short else training, *rest)
+        return train_arm(mixture, vectors, labels, less if mixture["arm"][0].as_py() == short else training, *rest)
 
-    monkeypatch.setattr("smc_dagster.training.arms.train_head", tampered)
+    monkeypatch.setattr("smc_dagster.training.arms.train_arm", tampered)
     result = three_arms(tiny_copy, "checkpoints", "predictions")
     assert not result.success
     assert made(result) == {"checkpoints"}

@@ -24,10 +24,9 @@ from smc_dagster.lake import Lake
 from smc_dagster.study import Training
 from smc_dagster.tables import MIXTURE_DOCUMENTS, PREDICTIONS
 from smc_dagster.training import checkpoints
-from smc_dagster.training.arms import train_arms
 from smc_dagster.training.embeddings import embed_documents
 from smc_dagster.training.encoder import embed
-from smc_dagster.training.heads import TrainedArm
+from smc_dagster.training.heads import train_arm
 from smc_dagster.training.predict import predict
 from smc_dagster.training.vectors import Vectors
 from smc_dagster.training.weights import DEFAULT_ENCODER, encoder_folder
@@ -168,17 +167,7 @@ def test_a_second_process_reproduces_the_predictions(tmp_path: Path, documents: 
         )
     ]
     mixture = pa.Table.from_pylist(rows, schema=MIXTURE_DOCUMENTS.schema)
-    done: dict[str, TrainedArm] = {}
-    train_arms(
-        [(arm, mixture)],
-        vectors=vectors,
-        labels=labels,
-        training=training,
-        seed=1,
-        replicates=2,
-        on_done=done.__setitem__,
-    )
-    trained = done[arm]
+    trained = train_arm(mixture, vectors, labels, training, seed=1, replicates=2)
     fingerprint = Fingerprint("checkpoints", "part", "1")
     lake = Lake(tmp_path / "lake", "s")
     checkpoints.save(lake, arm, trained, labels, training, fingerprint)

@@ -54,7 +54,7 @@ def test_the_logits_are_those_of_the_head_on_pooled_features(hidden: int, scale:
         states = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         pooled = (states * mask.unsqueeze(2)).sum(1) / mask.sum(1, keepdim=True)
         x = torch.nn.functional.normalize(pooled, dim=1).unsqueeze(0)
-        due = logits({name: torch.from_numpy(value)[None] for name, value in head.items()}, x)
+        _, due = logits({name: torch.from_numpy(value)[None] for name, value in head.items()}, x)
         found = model(input_ids=ids, attention_mask=mask).logits
     assert due.std() > 0.1
     torch.testing.assert_close(found, due[0], atol=2e-5, rtol=1e-4)

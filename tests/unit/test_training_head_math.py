@@ -7,71 +7,54 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from smc_dagster.training.head_math import (
-    PARAMETERS,
-    gradients,
-    initial_parameters,
-    logits,
-    rate_factor,
-    training_flops,
-)
+from smc_dagster.training.head_math import PARAMETERS, gradients, initial_parameters, rate_factor, training_flops
 
 pytestmark = pytest.mark.unit
 WIDTH, HIDDEN, LABELS, BATCH = 12, 7, 5, 9
 
 
-def _start(replicate: int = 0) -> dict[str, torch.Tensor]:
-    start = initial_parameters(WIDTH, HIDDEN, LABELS, seed=3, replicate=replicate)
-    return {name: torch.from_numpy(start[name]) for name in PARAMETERS}
+def _stacked(replicates: list[int]) -> dict[str, torch.Tensor]:
+    starts = [initial_parameters(WIDTH, HIDDEN, LABELS, seed=3, replicate=one) for one in replicates]
+    return {name: torch.from_numpy(np.stack([start[name] for start in starts])) for name in PARAMETERS}
 
 
-def _batch() -> tuple[torch.Tensor, torch.Tensor]:
+def _batch(replicates: int) -> tuple[torch.Tensor, torch.Tensor]:
     rng = np.random.default_rng(0)
-    x = torch.from_numpy(rng.normal(size=(BATCH, WIDTH)).astype(np.float32))
-    return x, torch.from_numpy(rng.integers(0, LABELS, BATCH))
-
-
-def _loss(own: dict[str, torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """By torch's own, for autograd."""
-    hidden = torch.relu(x @ own["hidden.weight"] + own["hidden.bias"])
-    return torch.nn.functional.cross_entropy(hidden @ own["output.weight"] + own["output.bias"], y)
+    x = torch.from_numpy(rng.normal(size=(replicates, BATCH, WIDTH)).astype(np.float32))
+    return x, torch.from_numpy(rng.integers(0, LABELS, (replicates, BATCH)))
 
 
 def test_gradient_is_that_of_autograd() -> None:
-    parameters, (x, y) = _start(), _batch()
+    parameters, (x, y) = _stacked([0, 1, 2]), _batch(3)
     out = {name: torch.full_like(value, 7.0) for name, value in parameters.items()}
-    found = gradients(parameters, x, y, out)
-    own = {name: value.clone().requires_grad_() for name, value in parameters.items()}
-    loss = _loss(own, x, y)
-    loss.backward()
-    assert found.item() == pytest.approx(loss.item(), abs=1e-6)
-    for name in PARAMETERS:
-        torch.testing.assert_close(out[name], own[name].grad, atol=1e-6, rtol=1e-5)
-
-
-def test_stacked_heads_say_what_each_says() -> None:
-    heads, (x, _) = [_start(0), _start(1)], _batch()
-    stacked = {name: torch.stack([head[name] for head in heads]) for name in PARAMETERS}
-    for found, head in zip(logits(stacked, x.expand(2, -1, -1)), heads, strict=True):
-        due = torch.relu(x @ head["hidden.weight"] + head["hidden.bias"]) @ head["output.weight"] + head["output.bias"]
-        torch.testing.assert_close(found, due, atol=1e-6, rtol=1e-5)
+    losses = gradients(parameters, x, y, out)
+    for place in range(3):
+        own = {name: value[place].clone().requires_grad_() for name, value in parameters.items()}
+        hidden = torch.relu(x[place] @ own["hidden.weight"] + own["hidden.bias"])
+        z = hidden @ own["output.weight"] + own["output.bias"]
+        loss = torch.nn.functional.cross_entropy(z, y[place])
+        loss.backward()
+        assert losses[place].item() == pytest.approx(loss.item(), abs=1e-6)
+        for name in PARAMETERS:
+            torch.testing.assert_close(out[name][place], own[name].grad, atol=1e-6, rtol=1e-5)
 
 
 def test_flops_are_those_torch_counts() -> None:
-    parameters, (x, y) = _start(), _batch()
-    own = {name: value.clone().requires_grad_() for name, value in parameters.items()}
+    parameters, (x, y) = _stacked([0]), _batch(1)
+    own = {name: value[0].clone().requires_grad_() for name, value in parameters.items()}
     with FlopCounterMode(display=False) as counter:
-        _loss(own, x, y).backward()
+        hidden = torch.relu(x[0] @ own["hidden.weight"] + own["hidden.bias"])
+        torch.nn.functional.cross_entropy(hidden @ own["output.weight"] + own["output.bias"], y[0]).backward()
     assert training_flops(WIDTH, HIDDEN, LABELS, steps=1, batch=BATCH) == counter.get_total_flops()
     assert training_flops(WIDTH, HIDDEN, LABELS, steps=10, batch=BATCH) == 10 * counter.get_total_flops()
 
 
 def test_flops_of_the_manual_step_are_the_same() -> None:
-    parameters, (x, y) = _start(), _batch()
+    parameters, (x, y) = _stacked([0, 1]), _batch(2)
     out = {name: torch.empty_like(value) for name, value in parameters.items()}
     with FlopCounterMode(display=False) as counter:
         gradients(parameters, x, y, out)
-    assert counter.get_total_flops() == training_flops(WIDTH, HIDDEN, LABELS, steps=1, batch=BATCH)
+    assert counter.get_total_flops() == 2 * training_flops(WIDTH, HIDDEN, LABELS, steps=1, batch=BATCH)
 
 
 def test_rate_rises_then_falls() -> None:
@@ -87,7 +70,7 @@ def test_rate_rises_then_falls() -> None:
 
 def test_start_depends_on_seed_and_replicate_only() -> None:
     start = initial_parameters(WIDTH, HIDDEN, LABELS, seed=3, replicate=1)["hidden.weight"]
-    assert np.array_equal(start, _start(1)["hidden.weight"].numpy())
+    assert np.array_equal(start, _stacked([0, 1])["hidden.weight"][1].numpy())
     assert not np.array_equal(start, initial_parameters(WIDTH, HIDDEN, LABELS, seed=4, replicate=1)["hidden.weight"])
     assert not np.array_equal(start, initial_parameters(WIDTH, HIDDEN, LABELS, seed=3, replicate=2)["hidden.weight"])
     assert start.dtype == np.float32

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -131,13 +130,6 @@ def test_heads_are_those_of_a_plain_loop(vectors: Vectors) -> None:
         assert [one[2] for one in trained.curve if one[0] == replicate] == pytest.approx(means, abs=1e-5)
 
 
-def test_replicates_of_one_arm_train_beside_each_other(vectors: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smc_dagster.training.arms.cores", lambda: 2)
-    meeting = threading.Barrier(2, timeout=20)
-    # each waits for the other: one after the other, they would wait in vain
-    _one(_mixture(), vectors, workers=None, progress=lambda *_: meeting.wait())
-
-
 def test_numbers_do_not_depend_on_company_workers_or_row_order(vectors: Vectors) -> None:
     arms = [(f"templated@{keep}", _mixture(f"templated@{keep}", keep)) for keep in (60, 45, 30, 20)]
     alone = {key: _one(mixture, vectors) for key, mixture in arms}
@@ -164,7 +156,7 @@ def test_threads_of_torch_are_put_back(vectors: Vectors) -> None:
         assert torch.get_num_threads() == 2
         seen: list[int] = []
         _one(_mixture(), vectors, progress=lambda *_: seen.append(torch.get_num_threads()))
-        assert seen == [1, 1]
+        assert seen == [1]
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
@@ -220,4 +212,4 @@ def test_progress_is_told(vectors: Vectors) -> None:
     told: list[tuple[str, int, int]] = []
     longer = TRAINING.model_copy(update={"steps": 120})
     _many([("a@00", _mixture("a@00"))], vectors, training=longer, progress=lambda *one: told.append(one))
-    assert told == [(f"a@00, replicate {one}", step, 120) for one in (0, 1) for step in (50, 100, 120)]
+    assert told == [("a@00", step, 120) for step in (50, 100, 120)]
