@@ -15,6 +15,14 @@ from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[1]
 TIERS = ("unit", "pipeline", "browser")
+# asset -> its plot, what a person looks for first on its page
+PLOTS = {
+    "collapse_onset": "recall_against_share",
+    "mixture_composition": "composition",
+    "checkpoints": "loss_curve",
+    "arm_metrics": "reliability",
+    "drift_report": "drift_by_column",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pyarrow.parquet as pq
 import pytest
-from conftest import Site
+from conftest import PLOTS, Site
 from servers import Server, dagster_dev, wait_for
 
 from smc_dagster.definitions import build_defs
@@ -32,14 +32,6 @@ def browser() -> Iterator[Browser]:
 
 
 ARM = "templated@60"
-# asset -> its plot, where a person looks for it
-PLOTS = {
-    "collapse_onset": "recall_against_share",
-    "mixture_composition": "composition",
-    "checkpoints": "loss_curve",
-    "arm_metrics": "reliability",
-    "drift_report": "drift_by_column",
-}
 
 
 @pytest.fixture(scope="module")

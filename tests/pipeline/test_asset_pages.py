@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import dagster as dg
 import pytest
-from conftest import Site
+from conftest import PLOTS, Site
 
 from smc_dagster.definitions import STUDY_TAG, build_defs
 from smc_dagster.defs.findings import DRAWN
 from smc_dagster.tables import TABLES
 
-# what a person looks for first on the page of an asset
-PLOTS = {
-    "collapse_onset": "recall_against_share",
-    "mixture_composition": "composition",
-    "checkpoints": "loss_curve",
-    "arm_metrics": "reliability",
-    "drift_report": "drift_by_column",
-}
 REPORTED = {"drift_report", "study_report", *DRAWN}
 # tables that the tiny study's report has no rows for
 UNSHOWN = {"mitigation_effects", "strictness_trade", "domain_correlations", "provenance_thresholds"}
