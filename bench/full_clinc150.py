@@ -20,7 +20,8 @@ import numpy as np
 
 from bench.tuning_jobs import made_job
 from smc_dagster.training.full.job import JOB, read_job
-from smc_dagster.training.full.run import RECORD, run
+from smc_dagster.training.full.outputs import RECORD
+from smc_dagster.training.full.run import run
 
 EPOCHS, BATCH, MAX_TOKENS, RATE = 4, 32, 64, 2e-4
 ACCURACY = 0.96

@@ -3,12 +3,12 @@
 Takes a packed job, for example the 7 shares x 5 replicates of templated text on CLINC150:
 
     smc training pack job --study clinc150_full --arms 'templated@*'
-    python -m bench.gpu_tuning job --workers 1 2 4 8
+    python -m bench.gpu_tuning job --stack 5 35 --workers 1 4
 
-Prints, for each number of replicates beside each other, seconds for all of them, and the share of the operations a
-second of a measured bfloat16 matrix product that their layers reach, padding left out; and seconds for as many one
-after the other with Trainer, measured on `--peers` of them. It needs what `python -m smc_dagster.training` needs, and
-accelerate. Stacking replicates with torch.func is not tried: transformers' masks branch on data, which vmap refuses.
+Prints, for each size of stack (torch.func) and each number of replicates beside each other (a stream each), seconds for
+all of them, and the share of the operations a second of a measured bfloat16 matrix product that their layers reach,
+padding left out; and seconds for as many one after the other with Trainer, measured on `--peers` of them. It needs what
+`python -m smc_dagster.training` needs, and accelerate.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from pathlib import Path
 from bench.tuning_jobs import trainer
 from smc_dagster.hardware import bfloat16_pays, device
 from smc_dagster.training.full.job import Job, read_job
-from smc_dagster.training.full.run import RECORD, run
+from smc_dagster.training.full.outputs import RECORD
+from smc_dagster.training.full.run import run
 
 TIMES = 8.0
 
@@ -50,11 +51,11 @@ def peak() -> float:
     return 10 * 2 * size**3 / (time.perf_counter() - started)
 
 
-def ours(job: Job, workers: int) -> tuple[float, int]:
-    """Seconds for every replicate of every arm, and operations spent."""
+def ours(job: Job, **how: int) -> tuple[float, int]:
+    """Seconds for every replicate of every arm, and operations spent; see `run.run` for how."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        run(job, Path(folder) / "work", Path(folder) / "out", workers=workers)
+        run(job, Path(folder) / "work", Path(folder) / "out", **how)
         seconds = time.perf_counter() - started
         records = [json.loads(one.read_text()) for one in (Path(folder) / "out").glob(f"*/*/{RECORD}")]
     return seconds, sum(one["budget"]["flops_spent"] for one in records)
@@ -75,7 +76,8 @@ def main() -> int:
     """Measure; exit status 1 where Trainer is not beaten by the target."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("job", type=Path)
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--stack", type=int, nargs="*", default=[5, 12, 35])
+    parser.add_argument("--workers", type=int, nargs="*", default=[1, 4])
     parser.add_argument("--peers", type=int, default=3)
     chosen = parser.parse_args()
     import torch
@@ -86,10 +88,12 @@ def main() -> int:
     print(f"{datetime.now(UTC):%Y-%m-%d}, {name}, torch {torch.__version__}, {number} fine-tunes")
     print(f"matrix product: {top / 1e12:.2f} TFLOP/s", flush=True)
     best = float("inf")
-    for workers in chosen.workers:
-        seconds, flops = ours(job, workers)
+    ways = [{"stack": size} for size in chosen.stack] + [{"workers": workers} for workers in chosen.workers]
+    for how in ways:
+        seconds, flops = ours(job, **how)
         best = min(best, seconds)
-        print(f"{workers} beside each other: {seconds:,.1f} s, {flops / seconds / top:.1%} of the product", flush=True)
+        name = f"stacks of {how['stack']}" if "stack" in how else f"{how['workers']} beside each other"
+        print(f"{name}: {seconds:,.1f} s, {flops / seconds / top:.1%} of the product", flush=True)
     each = peers(job, chosen.peers)
     ratio = each * number / best
     print(f"Trainer: {each:,.1f} s each, {each * number:,.1f} s for all")

@@ -98,7 +98,8 @@ def _steps(site: Services, run_id: str) -> list[Step]:
     return [
         Step(
             key,
-            begun[key] - asked[key] + ended[key] - worked.get(key, begun[key]),
+            # a run of one process asks for none
+            begun[key] - asked.get(key, ready) + ended[key] - worked.get(key, begun[key]),
             worked.get(key, begun[key]) - begun[key],
         )
         for key in sorted(begun, key=lambda one: begun[one])

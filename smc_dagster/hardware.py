@@ -12,8 +12,8 @@ import os
 import resource
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -62,10 +62,51 @@ def memory_peak() -> int:
 
 
 def device() -> Any:
-    """The GPU where there is one, else the CPU."""
+    """The GPU where there is one, else the CPU; of several GPUs that of this process's place under torchrun."""
     import torch
 
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+
+
+def gpus() -> int:
+    """GPUs of this machine that this process may use."""
+    import torch
+
+    return int(torch.cuda.device_count()) if torch.cuda.is_available() else 0
+
+
+def own_stream(place: Any) -> AbstractContextManager[Any]:
+    """On a GPU a stream of its own for this thread's work, so that it runs beside that of other threads."""
+    import torch
+
+    return torch.cuda.stream(torch.cuda.Stream(place)) if place.type == "cuda" else nullcontext()
+
+
+def on_current_stream(place: Any) -> Callable[[], None] | None:
+    """What makes another thread work on the stream of this one; None on a CPU, which has none."""
+    import torch
+
+    if place.type != "cuda":
+        return None
+    stream = torch.cuda.current_stream(place)
+    return lambda: torch.cuda.set_stream(stream)
+
+
+def free_memory(place: Any) -> int:
+    """Bytes that a GPU has free."""
+    import torch
+
+    return int(torch.cuda.mem_get_info(place)[0])
+
+
+def release_memory(place: Any) -> None:
+    """Give back what a GPU's allocator keeps for later."""
+    import torch
+
+    if place.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def bfloat16_pays(place: Any) -> bool:

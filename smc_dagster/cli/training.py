@@ -53,7 +53,7 @@ def adopt(
     """Put the trained networks of a job into the lake; `smc study run` goes on from there."""
     from smc_dagster.defs.full_training import adopt as adopted
     from smc_dagster.training.full.job import read_job
-    from smc_dagster.training.full.run import is_done
+    from smc_dagster.training.full.outputs import is_done
 
     bench = _full(study, lake)
     job = read_job(folder)

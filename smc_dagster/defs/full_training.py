@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from smc_dagster import places, progress
 from smc_dagster.errors import LakeError
+from smc_dagster.hardware import gpus
 from smc_dagster.study import Series
 from smc_dagster.tables import TABLES, TRAINING_CURVES
 from smc_dagster.training.curves import curve_table
@@ -22,6 +23,7 @@ from smc_dagster.training.full.job import ArmJob, Job
 from smc_dagster.training.full.predict import predict
 from smc_dagster.training.full.prepare import prepare
 from smc_dagster.training.full.run import run
+from smc_dagster.training.full.spread import launch
 from smc_dagster.training.full.store import TunedArm
 from smc_dagster.workbench import Workbench
 
@@ -65,7 +67,10 @@ def train_full(bench: Workbench, keys: list[str], labels: list[str], on_done: Ke
         steps[key, replicate] = done
         progress.report("train steps", sum(steps.values()), total * len(left) * bench.study.replicates)
 
-    run(job, work / "steps", work / "out", on_arm=keep, progress=tell)
+    if gpus() > 1:
+        launch(job, work / "steps", work / "out", gpus(), on_arm=keep, progress=tell)
+    else:
+        run(job, work / "steps", work / "out", on_arm=keep, progress=tell)
     shutil.rmtree(work / "job", ignore_errors=True)
 
 

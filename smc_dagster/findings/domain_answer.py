@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from smc_dagster.findings.reached import reached_shares
+from smc_dagster.findings.sentences import share as percent
 from smc_dagster.study import Series, Study
 from smc_dagster.tables import ALL_DOMAINS
 
@@ -106,13 +107,20 @@ def _least(rows: list[dict[str, Any]], names: list[str]) -> dict[str, Any]:
     nothing = {"status": INSUFFICIENT, "share": None, "margin": None, "n": 0, "n_needed": None, "harm_from": None}
     if not rows:
         return {**nothing, "series": None, "note": "nothing was measured here"}
-    harms = [row["harm_from"] for row in rows if row["harm_from"] is not None]
+    harmful = min((row for row in rows if row["harm_from"] is not None), key=lambda row: row["harm_from"], default=None)
     order = (NONE_SAFE, INSUFFICIENT, MEASURED)
     least = min(rows, key=lambda row: (order.index(row["status"]), np.inf if row["share"] is None else row["share"]))
     if missing and least["status"] == MEASURED:
         note = f"series {', '.join(missing)} was not measured"
         least = {**least, **nothing, "series": missing[0], "n": least["n"], "margin": least["margin"], "note": note}
-    return {**least, "harm_from": min(harms, default=None)}
+    if harmful is None:
+        return {**least, "harm_from": None}
+    note = least["note"]
+    if harmful["series"] != least["series"]:
+        # of its own series the note says so itself
+        said = f"{harmful['series']}: a loss beyond the margin is proven from {percent(harmful['harm_from'])} on"
+        note = f"{note}; {said}"
+    return {**least, "harm_from": harmful["harm_from"], "note": note}
 
 
 def _status(share: float | None, judged: dict[str, Any]) -> str:

@@ -60,9 +60,6 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
     whole = row["domain"] == ALL_DOMAINS
     cap = row["cap"]
     why = f"{row['series']}: {row['note']}" if row["series"] else row["note"]
-    if row["status"] == "harmful":
-        # what the note says is why no share is safe, which may be another thing
-        why = f"a loss beyond the margin is proven from {share(row['harm_from'])} on; {why}"
     loose = cap is not None and row["safe_share"] is not None and cap > row["safe_share"]
     return {
         "domain": "all domains" if whole else row["domain"],

@@ -1,7 +1,8 @@
 """Training a network step by step, in a way that a killed run can repeat.
 
-What belongs here: the loop, the optimiser, what is done about errors. What does not: which texts a step takes and what
-its loss is (the callers), the gradient of a step (gradients.py), what a checkpoint is (checkpoint.py).
+What belongs here: the loop for one network, what is done about errors. What does not: which texts a step takes and what
+its loss is (the callers), the gradient of a step (gradients.py), the optimiser (optimiser.py), what a checkpoint is
+(checkpoint.py), several networks as one (stack.py).
 
 Weights come out the same, bit for bit, whatever number of threads there is and however often the run was cut. That
 holds on CPUs of one kind; another kind, or a GPU, rounds differently. Dropout is off: a step draws no random number.
@@ -17,35 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smc_dagster.errors import DeviceError, ModelError
+from smc_dagster.errors import ModelError
 from smc_dagster.fit import checkpoint
 from smc_dagster.fit.checkpoint import State
-from smc_dagster.fit.faults import is_lost_device, is_out_of_memory
+from smc_dagster.fit.faults import is_lost_device, is_out_of_memory, lost_device, no_memory_for_one
 from smc_dagster.fit.gradients import LANES, Work, gradients
-from smc_dagster.hardware import cores, one_torch_thread
-
-_MOMENTS = ("exp_avg", "exp_avg_sq")
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How a run goes.
-
-    Attributes:
-        steps: of the optimiser, AdamW (Loshchilov & Hutter 2019); at least 1.
-        rate: learning rate at a step, counted from 0.
-        weight_decay: of matrices; vectors are spared.
-        betas: of AdamW.
-        clip: largest norm of a gradient.
-        checkpoint_every: steps that a killed run repeats at most.
-    """
-
-    steps: int
-    rate: Callable[[int], float]
-    weight_decay: float
-    betas: tuple[float, float]
-    clip: float
-    checkpoint_every: int
+from smc_dagster.fit.optimiser import MOMENTS, Schedule, adamw, owned_by, restore, start_of
+from smc_dagster.hardware import cores, on_current_stream, one_torch_thread, release_memory
 
 
 @dataclass(frozen=True)
@@ -54,7 +33,7 @@ class Fitted:
 
     Attributes:
         losses: of each step, nats.
-        counts: see `Work`, over all steps.
+        counts: see `Work` and `StackWork`, over all steps.
         halvings: how often the micro-batch was halved for want of memory.
         resumed: steps that were done before this part of the run.
     """
@@ -97,23 +76,19 @@ def fit(
     """
     import torch
 
-    owned = {name: one for name, one in model.named_parameters() if one.requires_grad}
+    owned = owned_by(model)
     parameters = list(owned.values())
     place = parameters[0].device
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": [one for one in parameters if one.dim() > 1], "weight_decay": schedule.weight_decay},
-            {"params": [one for one in parameters if one.dim() < 2], "weight_decay": 0.0},
-        ],
-        lr=schedule.rate(0),
-        betas=schedule.betas,
-        fused=True,
-    )
-    done = checkpoint.latest(folder, key) or _start(owned)
-    _restore(optimiser, owned, done)
+    optimiser = adamw(owned, {name for name, one in owned.items() if one.dim() > 1}, schedule)
+    done = checkpoint.latest(folder, key) or start_of(owned)
+    with torch.no_grad():
+        for name, one in owned.items():
+            one.copy_(done.weights[name])
+    restore(optimiser, owned, done.step, lambda name: done.moments[name].to(place, copy=True))
     losses, counts, halvings = list(done.losses), Counter(done.counts), done.halvings
     workers = 1 if place.type == "cuda" else min(LANES, cores())
-    with one_torch_thread(), ThreadPoolExecutor(workers, thread_name_prefix="fit") as pool:
+    lanes = ThreadPoolExecutor(workers, thread_name_prefix="fit", initializer=on_current_stream(place))
+    with one_torch_thread(), lanes as pool:
         step = done.step
         while step < schedule.steps:
             due = work(step, halvings)
@@ -123,22 +98,18 @@ def fit(
                 at = f"{named}, step {step + 1} of {schedule.steps}"
                 if is_out_of_memory(error):
                     if due.finest:
-                        raise ModelError(
-                            f"{at}: memory does not suffice for one text at a time", "lower max_tokens, or free memory"
-                        ) from error
+                        raise no_memory_for_one(at) from error
                     halvings += 1
-                    _release(place)
+                    release_memory(place)
                     continue
                 if is_lost_device(error):
-                    raise DeviceError(
-                        f"{at}: the device `{place}` failed: {str(error).splitlines()[0]}",
-                        "mend it and run again: training goes on from the last checkpoint",
-                    ) from error
+                    raise lost_device(at, place, error) from error
                 raise
             if not math.isfinite(loss):
                 raise ModelError(f"{named}: the loss is {loss} at step {step + 1} of {schedule.steps}", remedy)
             for parameter, gradient in zip(parameters, found, strict=True):
-                parameter.grad = gradient
+                # fused AdamW reads both by place in memory
+                parameter.grad = gradient.contiguous()
             torch.nn.utils.clip_grad_norm_(parameters, schedule.clip)
             for group in optimiser.param_groups:
                 group["lr"] = schedule.rate(step)
@@ -154,38 +125,11 @@ def fit(
     return Fitted(losses, dict(counts), halvings, done.step)
 
 
-def _release(place: Any) -> None:
-    import torch
-
-    if place.type == "cuda":
-        torch.cuda.empty_cache()
-
-
-def _start(owned: dict[str, Any]) -> State:
-    import torch
-
-    moments = {f"{moment}/{name}": torch.zeros_like(one) for name, one in owned.items() for moment in _MOMENTS}
-    return State(0, [], {}, 0, {name: one.detach() for name, one in owned.items()}, moments)
-
-
 def _state(optimiser: Any, owned: dict[str, Any], losses: list[float], counts: dict[str, int], halvings: int) -> State:
     weights = {name: one.detach().cpu().contiguous() for name, one in owned.items()}
     moments = {
         f"{moment}/{name}": optimiser.state[one][moment].cpu().contiguous()
         for name, one in owned.items()
-        for moment in _MOMENTS
+        for moment in MOMENTS
     }
     return State(len(losses), list(losses), dict(counts), halvings, weights, moments)
-
-
-def _restore(optimiser: Any, owned: dict[str, Any], found: State) -> None:
-    """All that the optimiser will ever hold is there from the start, so memory cannot run out within its step."""
-    import torch
-
-    with torch.no_grad():
-        for name, one in owned.items():
-            one.copy_(found.weights[name])
-            optimiser.state[one] = {
-                "step": torch.tensor(float(found.step), device=one.device),
-                **{moment: found.moments[f"{moment}/{name}"].to(one.device, copy=True) for moment in _MOMENTS},
-            }

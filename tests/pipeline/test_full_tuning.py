@@ -16,12 +16,13 @@ import yaml
 from conftest import ROOT, Site
 from small_network import config
 
-from smc_dagster.errors import LakeError
+from smc_dagster.errors import LakeError, ModelError
 from smc_dagster.lake import Lake
 from smc_dagster.tables import PREDICTIONS, REAL_DOCUMENTS, REAL_TOKENS
 from smc_dagster.training.__main__ import main
 from smc_dagster.training.full.job import ArmJob, Job, Settings, write_job, write_order, write_tokens
 from smc_dagster.training.full.run import run
+from smc_dagster.training.full.spread import launch
 from smc_dagster.training.weights import DEFAULT_ENCODER, TOKENIZER_FILES, encoder_folder
 
 SLOWLY = """
@@ -37,16 +38,18 @@ run(job, job.folder / "work", job.folder / "out", workers=1, progress=tell)
 """
 
 
-def made_job(folder: Path) -> Job:
-    """Twelve steps of one replicate on made-up texts."""
+def made_job(folder: Path, replicates: int = 1) -> Job:
+    """Twelve steps of replicates on made-up texts."""
     random = np.random.default_rng(0)
     folder.mkdir()
     config(folder / "base")
     counts = random.integers(3, 20, 50)
     write_tokens(folder, [(random.integers(4, 20, int(counts.sum())), counts)], 2)
     arm = ArmJob("one@00", "one@00", "digest")
-    write_order(folder, arm, 0, random.integers(0, 50, (12, 8)), random.integers(0, 3, (12, 8)))
-    job = Job(folder, "s", ["a", "b", "c"], Settings(1, True, 0, 20, 12, 8, 0.01, 0.1, 0.1, 4), 2, [0], [arm])
+    numbers = list(range(replicates))
+    for replicate in numbers:
+        write_order(folder, arm, replicate, random.integers(0, 50, (12, 8)), random.integers(0, 3, (12, 8)))
+    job = Job(folder, "s", ["a", "b", "c"], Settings(1, True, 0, 20, 12, 8, 0.01, 0.1, 0.1, 4), 2, numbers, [arm])
     write_job(job)
     return job
 
@@ -114,6 +117,35 @@ def test_a_packed_job_runs_with_little_installed(tmp_path: Path) -> None:
     trained = Path("out") / "one@00" / "replicate=0" / "model.safetensors"
     assert (job.folder / trained).read_bytes() == (tmp_path / trained).read_bytes()
     assert main([str(tmp_path)]) == 2
+
+
+def test_several_processes_share_a_job(tmp_path: Path) -> None:
+    """As on several GPUs: each replicate is trained by one of them, and comes out as by itself."""
+    job = made_job(tmp_path / "job", replicates=3)
+    done: list[str] = []
+    told: set[int] = set()
+    launch(
+        job,
+        tmp_path / "work",
+        tmp_path / "parts",
+        2,
+        on_arm=lambda arm: done.append(arm.key),
+        progress=lambda arm, replicate, step, steps: told.add(replicate),
+    )
+    assert (done, told) == (["one@00"], {0, 1, 2})
+    run(job, tmp_path / "work", tmp_path / "alone")
+    for replicate in range(3):
+        name = Path("one@00") / f"replicate={replicate}" / "model.safetensors"
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+
+
+def test_a_process_that_fails_leaves_the_others_their_part(tmp_path: Path) -> None:
+    job = made_job(tmp_path / "job", replicates=2)
+    # replicate 1 is the second process's
+    (job.folder / "arms" / "one@00" / "rows-1.npy").write_bytes(b"damaged")
+    with pytest.raises(ModelError, match=r"rows-1\.npy"):
+        launch(job, tmp_path / "w", tmp_path / "o", 2, on_arm=lambda arm: None, progress=lambda *given: None)
+    assert [one.name for one in (tmp_path / "o" / "one@00").iterdir()] == ["replicate=0"]
 
 
 @pytest.fixture

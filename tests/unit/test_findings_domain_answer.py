@@ -106,6 +106,14 @@ def test_where_one_series_has_none_there_is_none(rows, status, series):
     assert (found["safe_status"], found["safe_share"], found["series"]) == (status, None, series)
 
 
+def test_a_loss_is_told_once_and_whose_it_is():
+    own = safe("one", None, "none_safe", harm_from=0.2, note="low; a loss beyond the margin is proven from 20 % on")
+    assert answer(own, safe("two", 0.3, harm_from=0.5))["note"] == own["note"]
+    found = answer(safe("one", None, "none_safe", note="low"), safe("two", 0.1, harm_from=0.4))
+    assert (found["series"], found["harm_from"]) == ("one", 0.4)
+    assert found["note"] == "low; two: a loss beyond the margin is proven from 40 % on"
+
+
 @pytest.mark.parametrize(
     ("rows", "cap", "status"),
     [

@@ -15,7 +15,8 @@ import torch
 from smc_dagster.errors import DeviceError, ModelError
 from smc_dagster.fit import checkpoint, loop
 from smc_dagster.fit.gradients import Work
-from smc_dagster.fit.loop import Fitted, Schedule, fit
+from smc_dagster.fit.loop import Fitted, fit
+from smc_dagster.fit.optimiser import Schedule
 
 pytestmark = pytest.mark.unit
 SCHEDULE = Schedule(6, lambda step: 0.01 * (step + 1), 0.1, (0.8, 0.99), 0.1, 2)
@@ -104,6 +105,23 @@ def test_it_is_adamw_on_the_mean_gradient(tmp_path: Path) -> None:
     for one, two in zip(weights(model), weights(other), strict=True):
         assert torch.allclose(one, two, atol=1e-6)
     assert done.counts == {"rows": 48}
+
+
+def test_a_gradient_that_lies_otherwise_in_memory_is_taken_as_it_is(tmp_path: Path) -> None:
+    """Fused AdamW takes numbers by their place in memory: a transposed gradient would move the wrong weights."""
+    slopes = torch.arange(6.0).view(2, 3) - 2.5
+    model = torch.nn.Module()
+    model.w = torch.nn.Parameter(torch.zeros(3, 2))
+
+    def due(step: int, halvings: int) -> Work:
+        return Work([[0]], {}, True)
+
+    def loss(part: int) -> Any:
+        return (model.w.t() * slopes).sum()
+
+    fit(model, due, loss, replace(SCHEDULE, steps=1), tmp_path, "key", named="it", remedy="less")
+    # the first step of AdamW is the rate, against the sign
+    assert torch.allclose(model.w.detach(), -0.01 * slopes.t().sign(), atol=1e-6)
 
 
 @pytest.mark.parametrize("until", [1, 3, 4])

@@ -18,7 +18,7 @@ from small_network import config
 
 from smc_dagster.errors import ModelError
 from smc_dagster.fit.loop import Fitted
-from smc_dagster.training.full import network, run, store
+from smc_dagster.training.full import network, outputs, replicates, run, store
 from smc_dagster.training.full.base import tokenizer_of
 from smc_dagster.training.full.flops import Cost
 
@@ -66,7 +66,7 @@ def test_networks_are_those_of_a_plain_loop(base: Path, tmp_path: Path, monkeypa
             optimiser.step()
             losses.append(loss.item())
         folder = tmp_path / "out" / "one@00" / f"replicate={replicate}"
-        assert json.loads((folder / run.RECORD).read_text())["losses"] == pytest.approx(losses, abs=1e-4)
+        assert json.loads((folder / outputs.RECORD).read_text())["losses"] == pytest.approx(losses, abs=1e-4)
         # a parameter whose gradient is near 0 goes a step up or down by how its sum was rounded
         apart = [
             (one - two).abs() for one, two in zip(network.opened(folder).parameters(), model.parameters(), strict=True)
@@ -166,9 +166,10 @@ def test_what_is_told_of_an_arm(base: Path, tmp_path: Path) -> None:
     for replicate in (0, 1):
         # three of six steps were done before this part of the run, which took 5 s
         fitted = Fitted([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], counts, 0, 3)
-        said = run._record(job.arms[0], replicate, fitted, Cost(1, 10, 100), job, torch.device("cpu"), 5.0)
+        one = replicates.Replicate(job, job.arms[0], replicate, tmp_path / "work", folder)
+        said = replicates._record(one, fitted, Cost(1, 10, 100), torch.device("cpu"), 5.0)
         (folder / f"replicate={replicate}").mkdir(parents=True)
-        (folder / f"replicate={replicate}" / run.RECORD).write_text(json.dumps(said | {"threads": 2}))
+        (folder / f"replicate={replicate}" / outputs.RECORD).write_text(json.dumps(said | {"threads": 2}))
     arm = store.gather(folder, LABELS)
     # 10 s a replicate, of two threads
     assert arm.seconds == 40.0

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from smc_dagster.fit.gradients import LANES, Work
-from smc_dagster.fit.loop import Schedule, fit
+from smc_dagster.fit.loop import fit
+from smc_dagster.fit.optimiser import Schedule
 from smc_dagster.hardware import bfloat16_pays, device, one_torch_thread
 from smc_dagster.study.language_model import LanguageModel
 from smc_dagster.synthesis.language_model.batches import IGNORED, Ints, order, padded, steps_of

@@ -1,15 +1,18 @@
 """The network for sequence classification: begun from a base folder, opened from a trained one.
 
-What belongs here: transformers' side of opening, with weights from safetensors only and no code that comes with a
-model. What does not: which base a study means (base.py), training (run.py).
+What belongs here: transformers' side of opening and calling, with weights from safetensors only and no code that comes
+with a model. What does not: which base a study means (base.py), training (run.py).
 """
 
 from __future__ import annotations
 
+import copy
 import os
 import threading
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from smc_dagster.errors import WeightsError
 from smc_dagster.hardware import bfloat16_pays, device, has_bfloat16
@@ -129,6 +132,71 @@ def logits(model: Any, ids: Any, mask: Any) -> Any:
     given = {"input_ids": torch.from_numpy(ids).to(place), "attention_mask": torch.from_numpy(mask).to(place)}
     with torch.autocast(place.type, dtype=torch.bfloat16, enabled=bfloat16_pays(place)):
         return model(**given).logits.float()
+
+
+class StackCall:
+    """Calling a network on a stack of its parameters, each member on texts of its own."""
+
+    def __init__(self, model: Any, place: Any) -> None:
+        # fused attention has no form for stacks everywhere
+        self._model = copy.deepcopy(model).eval()
+        self._model.set_attn_implementation("eager")
+        self._place = place
+        self._buffers = {name: one.detach().to(place) for name, one in self._model.named_buffers()}
+        # its own weights are never read: the stack's stand in for them
+        self._model.to("meta")
+
+    def logits(self, owned: dict[str, Any], ids: Any, mask: Any) -> Any:
+        """Logits [members, rows, labels] float32, like `logits` of each member.
+
+        Args:
+            owned: parameters [members, ...] by name.
+            ids: token ids int64 [members, rows, length], an array of numpy.
+            mask: 1 where there is a token, else 0, of the same shape.
+        """
+        import torch
+
+        with torch.autocast(self._place.type, dtype=torch.bfloat16, enabled=bfloat16_pays(self._place)):
+            return self.plain(owned, ids, mask).float()
+
+    def plain(self, owned: dict[str, Any], ids: Any, mask: Any) -> Any:
+        """As `logits`, in the type of the parameters."""
+        import torch
+
+        # a mask of rows and lengths would be looked into, which a stack cannot be; of this shape it is added as it is
+        added = np.where(mask[:, :, None, None, :] > 0, 0.0, np.finfo(np.float32).min).astype(np.float32)
+        given = torch.from_numpy(ids).to(self._place), torch.from_numpy(added).to(self._place)
+
+        def one(weights: dict[str, Any], own_ids: Any, own_mask: Any) -> Any:
+            named = {"attention_mask": own_mask}
+            return torch.func.functional_call(self._model, (weights, self._buffers), (own_ids,), named).logits
+
+        return torch.func.vmap(one)(owned, *given)
+
+
+def can_stack(model: Any) -> bool:
+    """Whether a network gives the same on a stack as by itself, tried on two copies and texts of two lengths.
+
+    Causal networks do not: their masks are made from what a stack cannot look into.
+    """
+    import torch
+
+    ids = np.arange(1, 21, dtype=np.int64).reshape(2, 2, 5) % max(2, int(model.config.vocab_size))
+    mask = np.ones_like(ids)
+    mask[:, 1, 3:] = 0
+    ids[mask == 0] = model.config.pad_token_id or 0
+    try:
+        with torch.no_grad():
+            alone = [
+                model(input_ids=torch.from_numpy(one), attention_mask=torch.from_numpy(two)).logits
+                for one, two in zip(ids, mask, strict=True)
+            ]
+            stacked = {name: torch.stack([one.detach()] * 2) for name, one in model.named_parameters()}
+            found = StackCall(model, model.device).plain(stacked, ids, mask)
+    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, NotImplementedError):
+        return False
+    expected = torch.stack(alone)
+    return bool(torch.allclose(found, expected, rtol=1e-3, atol=1e-5 * float(expected.abs().max())))
 
 
 def _attention() -> dict[str, str]:

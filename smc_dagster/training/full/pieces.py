@@ -71,3 +71,23 @@ def lanes_of(lengths: Sequence[int], kind: str, halvings: int) -> list[list[list
         found = cut([lengths[place] for place in own], OVERHEAD[kind], largest)
         lanes.append([[own[place] for place in piece] for piece in found])
     return lanes
+
+
+def stack_pieces(lengths: Sequence[Sequence[int]], kind: str, halvings: int) -> list[list[list[int]]]:
+    """Places of the texts of each micro-batch of a stack, of each member; all members have as many texts in each.
+
+    Each member's texts are sorted by length, and all are cut at the same places, as if each text were as long as the
+    longest of its rank.
+
+    Args:
+        lengths: of the step's texts, tokens, of each member; all as many.
+        kind: of the device, `cpu` or `cuda`.
+        halvings: how often `LARGEST` is halved.
+    """
+    orders = [sorted(range(len(own)), key=lambda place: (-own[place], place)) for own in lengths]
+    ranks = zip(*([own[place] for place in order] for own, order in zip(lengths, orders, strict=True)), strict=True)
+    members = len(lengths)
+    overhead, largest = OVERHEAD[kind] // members, LARGEST[kind] // members >> halvings
+    # of sorted texts a cut's places are ranks
+    pieces = cut([max(rank) for rank in ranks], overhead, largest)
+    return [[[order[rank] for rank in piece] for order in orders] for piece in pieces]

@@ -20,7 +20,7 @@ from smc_dagster.errors import LakeError
 from smc_dagster.fingerprints import Fingerprint
 from smc_dagster.lake import Lake
 from smc_dagster.training.curves import curve_points
-from smc_dagster.training.full.run import RECORD
+from smc_dagster.training.full.outputs import RECORD
 
 ARM = "arm.json"
 _AGAIN = "materialise checkpoints first, or run `smc study run`"

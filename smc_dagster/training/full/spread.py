@@ -1,0 +1,136 @@
+"""Several processes on one job, as torchrun starts them: a GPU each, every replicate in one of them.
+
+What belongs here: which part of a job is whose, starting torchrun, what the processes leave of failures. What does not:
+training (run.py).
+
+Replicates share nothing, so that processes need not speak to each other. One that fails leaves its part undone, says
+why in a file, and ends well, as torchrun would stop the others otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from smc_dagster.errors import DeviceError, InterruptedWorkError, ModelError, SmcError
+from smc_dagster.training.full import outputs
+from smc_dagster.training.full.job import ArmJob, Job
+
+One = TypeVar("One")
+Progress = Callable[[str, int, int, int], None]
+_STEP = re.compile(r"(?P<arm>.+) replicate (?P<replicate>\d+): step (?P<done>\d+) of (?P<steps>\d+)")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A process's place among those on a job: `rank` of `world`."""
+
+    rank: int
+    world: int
+
+    def of(self, all_: Sequence[One]) -> list[One]:
+        """Its part of all that is due: every `world`-th."""
+        return list(all_[self.rank :: self.world])
+
+
+ALONE = Part(0, 1)
+
+
+def part_here() -> Part:
+    """This process's part, from what torchrun sets; all where it does not.
+
+    Raises:
+        SmcError: what is set makes no sense.
+    """
+    rank, world = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1")
+    if not (rank.isdigit() and world.isdigit() and int(rank) < int(world)):
+        raise SmcError(
+            f"RANK is `{rank}`, WORLD_SIZE is `{world}`: not a place among so many",
+            "start several processes with torchrun, or unset both",
+        )
+    return Part(int(rank), int(world))
+
+
+def step_line(arm: str, replicate: int, done: int, steps: int) -> str:
+    """How a process says how far a replicate is."""
+    return f"{arm} replicate {replicate}: step {done} of {steps}"
+
+
+def leave(work: Path, part: Part, error: SmcError | None) -> None:
+    """Write how a part ended; `work` is the folder of checkpoints, which all parts share."""
+    work.mkdir(parents=True, exist_ok=True)
+    said = None
+    if error is not None:
+        said = {"kind": type(error).__name__, "problem": error.problem, "remedy": error.remedy}
+    _ending(work, part.rank).write_text(json.dumps(said), encoding="utf-8")
+
+
+def launch(
+    job: Job,
+    work: Path,
+    out: Path,
+    processes: int,
+    *,
+    on_arm: Callable[[ArmJob], None],
+    progress: Progress,
+) -> None:
+    """Train a job in so many processes of this machine; see `run.run`.
+
+    Args:
+        on_arm: called with each arm that is done, once all processes have ended.
+        progress: called with (arm key, replicate, steps done, steps) as often as the processes say so.
+
+    Raises:
+        DeviceError, ModelError: parts failed; the others are done.
+        InterruptedWorkError: a process was killed.
+    """
+    for rank in range(processes):
+        _ending(work, rank).unlink(missing_ok=True)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    command += ["-m", "smc_dagster.training", str(job.folder), "--work", str(work), "--out", str(out)]
+    last = ""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            last = line.strip() or last
+            if found := _STEP.fullmatch(line.strip()):
+                progress(found["arm"], int(found["replicate"]), int(found["done"]), int(found["steps"]))
+    for arm in job.arms:
+        if all(outputs.is_done(outputs.place_of(out, arm, number), arm) for number in job.replicates):
+            on_arm(arm)
+    judge(work, processes, f"exit status {process.returncode}, {last}")
+
+
+def judge(work: Path, processes: int, last: str) -> None:
+    """Raise what the parts of a job left, as `launch` does.
+
+    Args:
+        last: what is known of the end of a process that left nothing.
+    """
+    failed: list[tuple[str, str, str]] = []
+    for rank in range(processes):
+        try:
+            said = json.loads(_ending(work, rank).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InterruptedWorkError(
+                f"training in {processes} processes: number {rank} was cut off: {last}",
+                "run again: each replicate goes on from its last checkpoint",
+            ) from error
+        if said is not None:
+            failed.append((said["kind"], said["problem"], said["remedy"]))
+    if failed:
+        lost = any(kind == DeviceError.__name__ for kind, *_ in failed)
+        problem = "; ".join(problem for _, problem, _ in failed)
+        remedy = "; ".join(dict.fromkeys(remedy for *_, remedy in failed))
+        raise (DeviceError if lost else ModelError)(problem, remedy)
+
+
+def _ending(work: Path, rank: int) -> Path:
+    return work / f"part-{rank}.json"

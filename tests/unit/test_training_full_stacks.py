@@ -1,0 +1,228 @@
+"""Replicates of whole networks trained as a stack, and parts of a job in several processes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from full_jobs import LABELS, job_of, study
+from small_network import config
+
+from smc_dagster.errors import DeviceError, ModelError, SmcError
+from smc_dagster.training.full import network, outputs, replicates, run, spread, store
+from smc_dagster.training.full.job import Tokens
+from smc_dagster.training.full.pieces import LARGEST, OVERHEAD, stack_pieces
+from smc_dagster.training.full.spread import Part, leave, part_here
+
+pytestmark = pytest.mark.unit
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return config(tmp_path_factory.mktemp("config"))
+
+
+def made(kind: str) -> Any:
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    sizes = {
+        "bert": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24},
+        "distilbert": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24},
+        "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64},
+    }
+    sizes["roberta"] = sizes["bert"]
+    torch.manual_seed(4)
+    chosen = AutoConfig.for_model(kind, vocab_size=50, num_labels=3, pad_token_id=0, **sizes[kind])
+    return AutoModelForSequenceClassification.from_config(chosen).eval()
+
+
+@pytest.mark.parametrize(("kind", "can"), [("bert", True), ("roberta", True), ("distilbert", True), ("gpt2", False)])
+def test_a_network_is_stacked_where_that_gives_the_same(kind: str, can: bool) -> None:
+    assert network.can_stack(made(kind)) is can
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert"])
+def test_a_stack_has_the_logits_and_gradients_of_its_members(kind: str) -> None:
+    models = [made(kind) for _ in range(3)]
+    with torch.no_grad():
+        for number, model in enumerate(models):
+            for one in model.parameters():
+                one.add_(torch.randn(one.shape, generator=torch.Generator().manual_seed(number)), alpha=0.1)
+    owned = {
+        name: torch.stack([dict(one.named_parameters())[name].detach() for one in models]).requires_grad_()
+        for name, _ in models[0].named_parameters()
+    }
+    random = np.random.default_rng(0)
+    ids, mask = random.integers(1, 50, (3, 4, 9)), np.ones((3, 4, 9), dtype=np.int64)
+    for place, length in ((0, 9), (1, 3), (2, 5)):
+        mask[place, 1, length:] = 0
+    ids[mask == 0] = 0
+    found = network.StackCall(models[0], CPU).logits(owned, ids, mask)
+    wanted = torch.from_numpy(random.normal(size=(3, 4, 3))).float()
+    gradients = torch.autograd.grad((found * wanted).sum(), list(owned.values()))
+    for number, model in enumerate(models):
+        alone = network.logits(model, ids[number], mask[number])
+        assert torch.allclose(found[number], alone, atol=1e-5)
+        own = torch.autograd.grad((alone * wanted[number]).sum(), list(model.parameters()))
+        for one, two in zip(gradients, own, strict=True):
+            assert torch.allclose(one[number], two, atol=1e-4 * max(1.0, float(two.abs().max())))
+
+
+def test_pieces_of_a_stack_hold_every_text_of_every_member_once() -> None:
+    random = np.random.default_rng(1)
+    lengths = [random.integers(3, 60, 40).tolist() for _ in range(5)]
+    for halvings in (0, 2, 30):
+        pieces = stack_pieces(lengths, "cpu", halvings)
+        for number, own in enumerate(lengths):
+            assert sorted(place for piece in pieces for place in piece[number]) == list(range(40))
+            sizes = [own[place] for piece in pieces for place in piece[number]]
+            assert sizes == sorted(sizes, reverse=True), "texts of other lengths than those beside them"
+        for piece in pieces:
+            size = len(piece[0])
+            assert {len(one) for one in piece} == {size}
+            longest = max(lengths[number][place] for number, one in enumerate(piece) for place in one)
+            assert size == 1 or size * longest * 5 <= LARGEST["cpu"] >> halvings
+    assert max(len(piece[0]) for piece in stack_pieces(lengths, "cpu", 30)) == 1
+    # a stack pays what a piece costs beside its texts once for all
+    assert OVERHEAD["cpu"] // 5 < 60
+    assert len(stack_pieces(lengths, "cpu", 0)) >= 5
+
+
+def test_a_job_is_trained_in_stacks(base: Path, tmp_path: Path) -> None:
+    """As one by one, but for rounding, which AdamW magnifies where a gradient is almost 0."""
+    job = job_of(tmp_path / "job", study(base), "one@00", "two@30")
+    done: list[str] = []
+    told: list[tuple[str, int, int, int]] = []
+    run.run(job, tmp_path / "work", tmp_path / "alone")
+    run.run(
+        job,
+        tmp_path / "work",
+        tmp_path / "out",
+        stack=3,
+        on_arm=lambda arm: done.append(arm.key),
+        progress=lambda *given: told.append(given),
+    )
+    assert done == ["one@00", "two@30"]
+    assert {one[:2] for one in told} == {(arm, number) for arm in done for number in (0, 1)}
+    assert len(told) == 4 * 6
+    for key in done:
+        alone, together = (store.gather(tmp_path / name / key, LABELS) for name in ("alone", "out"))
+        assert [one[2] for one in together.curve] == pytest.approx([one[2] for one in alone.curve], abs=1e-5)
+        due = {name: value for name, value in alone.budget.items() if name != "flops_spent"}
+        assert {name: value for name, value in together.budget.items() if name != "flops_spent"} == due
+        for number in (0, 1):
+            one, two = (network.opened(tmp_path / name / key / f"replicate={number}") for name in ("alone", "out"))
+            for a, b in zip(one.parameters(), two.parameters(), strict=True):
+                assert torch.allclose(a, b, atol=1e-4)
+    assert not list((tmp_path / "work").glob("*/*/step-*"))
+
+
+def test_a_network_that_cannot_be_stacked_is_trained_by_itself(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of(tmp_path / "job", study(base), "one@00")
+    run.run(job, tmp_path / "work", tmp_path / "alone")
+    monkeypatch.setattr(run, "can_stack", lambda model: False)
+    monkeypatch.setattr(run, "train_stack", lambda *given: pytest.fail("it was stacked"))
+    run.run(job, tmp_path / "work", tmp_path / "out", stack=2)
+    for number in (0, 1):
+        name = Path("one@00") / f"replicate={number}" / "model.safetensors"
+        assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+
+
+def test_a_member_that_fails_leaves_the_stack_alone(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of(tmp_path / "job", study(base), "bad@00", "good@30")
+    began = replicates.Replicate.begin
+
+    def begin(one: replicates.Replicate) -> torch.nn.Module:
+        model = began(one)
+        if one.arm.key == "bad@00" and one.number == 1:
+            with torch.no_grad():
+                model.classifier.bias[0] = float("inf")
+        return model
+
+    monkeypatch.setattr(replicates.Replicate, "begin", begin)
+    done: list[str] = []
+    with pytest.raises(ModelError, match=r"1 of 2 arms failed.*`bad@00`, replicate 1: the loss is nan at step 1"):
+        run.run(job, tmp_path / "work", tmp_path / "out", stack=4, on_arm=lambda arm: done.append(arm.key))
+    assert done == ["good@30"]
+    assert outputs.is_done(outputs.place_of(tmp_path / "out", job.arms[0], 0), job.arms[0])
+    monkeypatch.undo()
+    run.run(job, tmp_path / "work", tmp_path / "out", stack=4, on_arm=lambda arm: done.append(arm.key))
+    assert sorted(done) == ["bad@00", "good@30", "good@30"]
+
+
+def test_a_loss_is_that_of_the_texts_of_the_step(base: Path, tmp_path: Path) -> None:
+    """The first loss of each member, from the job's tokens by hand."""
+    job = job_of(tmp_path / "job", study(base, steps=1), "one@00", "two@30")
+    run.run(job, tmp_path / "work", tmp_path / "out", stack=4)
+    tokens = Tokens(job)
+    for arm in job.arms:
+        for number in job.replicates:
+            rows, codes = job.order(arm, number)
+            model = replicates.Replicate(job, arm, number, tmp_path, tmp_path).begin()
+            losses = []
+            for text, code in zip(tokens.take(np.asarray(rows[0])), codes[0].tolist(), strict=True):
+                z = model(input_ids=torch.from_numpy(text)[None]).logits
+                losses.append(torch.nn.functional.cross_entropy(z, torch.tensor([code])).item())
+            record = json.loads((outputs.place_of(tmp_path / "out", arm, number) / outputs.RECORD).read_text())
+            assert record["losses"] == pytest.approx([np.mean(losses)], abs=1e-5)
+
+
+def test_parts_share_out_everything_once() -> None:
+    everything = [(arm, number) for arm in "abc" for number in range(5)]
+    shared = [Part(rank, 4).of(everything) for rank in range(4)]
+    assert sorted(one for part in shared for one in part) == everything
+    assert {len(part) for part in shared} == {3, 4}
+    assert spread.ALONE.of(everything) == everything
+
+
+def test_a_part_trains_its_own_and_leaves_that_of_others(base: Path, tmp_path: Path) -> None:
+    job = job_of(tmp_path / "job", study(base), "one@00")
+    work, out = tmp_path / "work", tmp_path / "out"
+    # as another process leaves it while it writes
+    hidden = out / "one@00" / ".replicate=1.abc"
+    hidden.mkdir(parents=True)
+    done: list[str] = []
+    run.run(job, work, out, part=Part(0, 2), on_arm=lambda arm: done.append(arm.key))
+    assert [one.name for one in sorted((out / "one@00").iterdir())] == [".replicate=1.abc", "replicate=0"]
+    run.run(job, work, out, part=Part(1, 2))
+    assert [one.name for one in sorted((out / "one@00").iterdir())] == ["replicate=0", "replicate=1"]
+
+
+@pytest.mark.parametrize(
+    ("rank", "world", "part"), [(None, None, Part(0, 1)), ("2", "3", Part(2, 3)), ("3", "3", None), ("x", "3", None)]
+)
+def test_torchrun_says_which_part(
+    monkeypatch: pytest.MonkeyPatch, rank: str | None, world: str | None, part: Part | None
+) -> None:
+    for name, value in (("RANK", rank), ("WORLD_SIZE", world)):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    if part is not None:
+        assert part_here() == part
+        return
+    with pytest.raises(SmcError, match="not a place among so many"):
+        part_here()
+
+
+def test_what_parts_say_of_their_end_is_told_together(tmp_path: Path) -> None:
+    leave(tmp_path, Part(0, 3), None)
+    leave(tmp_path, Part(1, 3), ModelError("arm `a` failed", "mend it"))
+    leave(tmp_path, Part(2, 3), ModelError("arm `b` failed", "mend it"))
+    with pytest.raises(ModelError, match=r"arm `a` failed; arm `b` failed\n  remedy: mend it$") as raised:
+        spread.judge(tmp_path, 3, "")
+    assert not isinstance(raised.value, DeviceError)
+    leave(tmp_path, Part(0, 3), DeviceError("the GPU is gone", "mend that"))
+    with pytest.raises(DeviceError, match="the GPU is gone; arm `a`"):
+        spread.judge(tmp_path, 3, "")
+    with pytest.raises(SmcError, match=r"number 3 was cut off.*Killed"):
+        spread.judge(tmp_path, 4, "Killed")
