@@ -98,6 +98,7 @@ class Services:
             "PATH": f"{SCRIPTS}{os.pathsep}{kept['PATH']}",
             "PYTHONPATH": str(places.CHECKOUT),
             "COLUMNS": "400",
+            "DAGSTER_GRPC_TIMEOUT_SECONDS": "300",
             **environment,
         }
         os.environ.update({key: value for key, value in environment.items() if key.startswith("SMC_")})

@@ -30,15 +30,13 @@ import pyarrow.parquet as pq
 from smc_dagster.credentials import REMEDY, holds_secret, masked
 from smc_dagster.errors import LakeError, StaleInputError
 from smc_dagster.fingerprints import METADATA_KEY, Fingerprint, writing_parquet
+from smc_dagster.full_disks import FULL, writing_to
 from smc_dagster.tables import TableSpec
 
 MARKER = "lake.json"
 POINTER = "current.json"
 VERSION_PREFIX = "v-"
 FORMAT = 1
-# what a full or read-only place answers; nothing else in a block that writes gives these
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def slug(name: str) -> str:
@@ -47,29 +45,6 @@ def slug(name: str) -> str:
         return name
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "x"
     return f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:10]}"
-
-
-@contextmanager
-def writing_to(place: str | Path, kinds: tuple[int, ...] = FULL + REFUSED) -> Iterator[None]:
-    """Say of a place that is full or read-only that it is.
-
-    Args:
-        kinds: numbers of errors that in this block can only come from writing there.
-
-    Raises:
-        LakeError: it is full, or may not be written.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in kinds:
-            raise
-        full = error.errno in FULL
-        raise LakeError(
-            f"{place} {'cannot take more' if full else 'cannot be written'}: {os.strerror(error.errno)}; "
-            "what was there before is as it was",
-            "free some space, then run again" if full else "let this user write there, or set SMC_LAKE; then run again",
-        ) from error
 
 
 class Lake:

@@ -52,6 +52,8 @@ def dev(
     ready_instance(bench.study.name)
     scripts = str(Path(sys.executable).parent)
     os.environ["PATH"] = f"{scripts}{os.pathsep}{os.environ.get('PATH', '')}"
+    # 60 s, as Dagster has it, is short for starting a run where many runs keep all cores busy
+    os.environ.setdefault("DAGSTER_GRPC_TIMEOUT_SECONDS", "300")
     os.environ["SMC_FILES_URL"] = f"http://127.0.0.1:{files_port}"
     # a browser follows no file:// link from Dagster's pages, so the lake's files are served beside it
     folder = bench.lake.place()

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from smc_dagster.lake import FULL, Lake, writing_to
+from smc_dagster.full_disks import FULL, writing_to
+from smc_dagster.lake import Lake
 
 # no launch lasts so long, so a folder that old belongs to a process that died
 ABANDONED_SECONDS = 24 * 3600

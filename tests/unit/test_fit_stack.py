@@ -18,7 +18,7 @@ from smc_dagster.fit.optimiser import Schedule
 from smc_dagster.fit.stack import Member, StackWork, fit_stack
 
 pytestmark = pytest.mark.unit
-# 0.1 clips most gradients, and not all
+# 0.1 clips every gradient
 SCHEDULE = Schedule(6, lambda step: 0.01 * (step + 1), 0.1, (0.8, 0.99), 0.1, 2)
 INPUTS = torch.randn(200, 5, generator=torch.Generator().manual_seed(1))
 ANSWERS = torch.randint(0, 3, (200,), generator=torch.Generator().manual_seed(2))
@@ -102,10 +102,12 @@ def fitted(result: Fitted | ModelError) -> Fitted:
     return result
 
 
-def test_each_is_trained_as_by_itself(tmp_path: Path) -> None:
-    models, results = stacked(tmp_path / "stack")
+@pytest.mark.parametrize("clip", [0.1, 100.0])
+def test_each_is_trained_as_by_itself(tmp_path: Path, clip: float) -> None:
+    schedule = replace(SCHEDULE, clip=clip)
+    models, results = stacked(tmp_path / "stack", schedule=schedule)
     for number, model in enumerate(models):
-        other, told = alone(tmp_path / f"alone {number}", number)
+        other, told = alone(tmp_path / f"alone {number}", number, schedule)
         assert close(model, other)
         found = fitted(results[number])
         assert found.losses == pytest.approx(told.losses, abs=1e-6)
@@ -196,6 +198,18 @@ def test_where_memory_runs_out_pieces_are_halved_then_the_stack(tmp_path: Path, 
         assert fitted(results[number]).counts == {"rows": 48, "mine": 6 * number}, (
             "a step saw other rows than it was due"
         )
+
+
+def test_a_stack_that_is_gone_on_with_keeps_its_halvings(tmp_path: Path) -> None:
+    def short(owned: dict[str, Any], part: Part) -> Any:
+        if sum(map(len, part)) > 6:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return loss(owned, part)
+
+    with pytest.raises(KeyboardInterrupt):
+        stacked(tmp_path, loss_of=short, until=3)
+    _, results = stacked(tmp_path)
+    assert [fitted(one).halvings for one in results] == [1, 1, 1]
 
 
 def test_where_memory_does_not_hold_one_row_each_fails_for_itself(tmp_path: Path) -> None:
