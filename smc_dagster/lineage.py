@@ -51,7 +51,7 @@ CODE_VERSIONS = {
     "arm_metrics": "3",
     "headline": "3",
     "collapse_onset": "3",
-    "safe_shares": "3",
+    "safe_shares": "4",
     "attribution": "2",
     "mitigation_effects": "3",
     "provenance_thresholds": "3",

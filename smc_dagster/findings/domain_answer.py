@@ -76,7 +76,7 @@ def domain_answers(
     found = []
     for domain in sorted(domains, key=lambda name: (name != ALL_DOMAINS, name)):
         own = [row for row in rows if row["domain"] == domain]
-        judged = _least(own, names)
+        judged = _least(own, names, measured=bool(rows))
         share = in_use.get(domain)
         cap = None if domain == ALL_DOMAINS else known.get(domain, known.get(ALL_DOMAINS, 1.0))
         found.append(
@@ -101,12 +101,18 @@ def _in_use(study: Study, composition: pa.Table, names: set[str]) -> dict[str, f
     return found
 
 
-def _least(rows: list[dict[str, Any]], names: list[str]) -> dict[str, Any]:
-    """The row of the series that decides: one in which none is safe, else one with too few data, else the least."""
+def _least(rows: list[dict[str, Any]], names: list[str], *, measured: bool) -> dict[str, Any]:
+    """The row of the series that decides: one in which none is safe, else one with too few data, else the least.
+
+    Args:
+        rows: of one domain.
+        measured: some domain has rows.
+    """
     missing = [name for name in names if name not in {row["series"] for row in rows}]
     nothing = {"status": INSUFFICIENT, "share": None, "margin": None, "n": 0, "n_needed": None, "harm_from": None}
     if not rows:
-        return {**nothing, "series": None, "note": "nothing was measured here"}
+        note = "no label of this domain is rare: nothing to judge it by" if measured else "no arm was measured"
+        return {**nothing, "series": None, "note": note}
     harmful = min((row for row in rows if row["harm_from"] is not None), key=lambda row: row["harm_from"], default=None)
     order = (NONE_SAFE, INSUFFICIENT, MEASURED)
     least = min(rows, key=lambda row: (order.index(row["status"]), np.inf if row["share"] is None else row["share"]))

@@ -30,6 +30,7 @@ from smc_dagster.findings.panels import tail_of
 from smc_dagster.findings.power import smallest_effect
 from smc_dagster.findings.reached import Reached, reached_shares
 from smc_dagster.findings.sentences import share as percent
+from smc_dagster.findings.sentences import signed_figure
 from smc_dagster.study import Arm, Study
 from smc_dagster.tables import ALL_DOMAINS, SAFE_SHARES
 
@@ -133,7 +134,7 @@ class _Ladder:
             return f"every share measured is safe: the limit may lie higher{gaps}"
         unseen = self._unseen(failed)
         reach = f", where a loss under {unseen:.3f} would probably go unseen" if unseen > self._margin else ""
-        return f"at {percent(failed.share)} the lower bound is {failed.effect.bound:+.3f}{reach}{gaps}"
+        return f"at {percent(failed.share)} the lower bound is {signed_figure(failed.effect.bound)}{reach}{gaps}"
 
     def _harm_from(self) -> float | None:
         found = None

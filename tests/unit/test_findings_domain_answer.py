@@ -106,6 +106,15 @@ def test_where_one_series_has_none_there_is_none(rows, status, series):
     assert (found["safe_status"], found["safe_share"], found["series"]) == (status, None, series)
 
 
+def test_a_domain_without_rare_cases_is_told_from_a_study_without_arms():
+    mixed = composition({"json": 1.0, HOSTILE: 1.0})
+    judged = table(safe("one", 0.3), safe("two", 0.3), safe("one", 0.3, domain="*"), safe("two", 0.3, domain="*"))
+    notes = {row["domain"]: row["note"] for row in domain_answers(STUDY, judged, mixed)}
+    assert notes[HOSTILE] == "no label of this domain is rare: nothing to judge it by"
+    assert notes["json"] == "n"
+    assert {row["note"] for row in domain_answers(STUDY, table(), mixed)} == {"no arm was measured"}
+
+
 def test_a_loss_is_told_once_and_whose_it_is():
     own = safe("one", None, "none_safe", harm_from=0.2, note="low; a loss beyond the margin is proven from 20 % on")
     assert answer(own, safe("two", 0.3, harm_from=0.5))["note"] == own["note"]
