@@ -213,6 +213,12 @@ def test_a_study_of_whole_networks(full: Site, tmp_path: Path, monkeypatch: pyte
     told_of: list[str] = []
     train_full(bench, ["real_dropped@60", "templated@00"], labels, lambda key, arm, place: told_of.append(key))
     assert told_of == ["real_dropped@60", "templated@00"]
+    # as with two GPUs: by two processes, which this one only starts
+    monkeypatch.setattr("smc_dagster.defs.full_training.gpus", lambda: 2)
+    train_full(bench, ["real_dropped@30"], labels, lambda key, arm, place: told_of.append(key))
+    assert told_of[-1] == "real_dropped@30"
+    trained = lake.fs.glob(lake.place("checkpoints", "arm=real_dropped@30", "v-*", "replicate=*"))
+    assert {Path(one).name for one in trained} == {"replicate=0", "replicate=1"}
     documents, tokens = evaluation_documents(bench), [bench.read("real_tokens"), bench.read("anchor_tokens")]
     assert full_judge(bench, documents, tokens)("real_dropped@60").num_rows == predicted.num_rows
     again = full_judge(bench, documents.take(np.arange(documents.num_rows)[::-7]), tokens)("templated@30")

@@ -95,7 +95,8 @@ def test_pieces_of_a_stack_hold_every_text_of_every_member_once() -> None:
 
 def test_a_job_is_trained_in_stacks(base: Path, tmp_path: Path) -> None:
     """As one by one, but for rounding, which AdamW magnifies where a gradient is almost 0."""
-    job = job_of(tmp_path / "job", study(base), "one@00", "two@30")
+    # 5 steps of 8 are no whole number of rounds through 16 texts: replicates see other texts
+    job = job_of(tmp_path / "job", study(base, steps=5), "one@00", "two@30")
     done: list[str] = []
     told: list[tuple[str, int, int, int]] = []
     run.run(job, tmp_path / "work", tmp_path / "alone")
@@ -109,7 +110,7 @@ def test_a_job_is_trained_in_stacks(base: Path, tmp_path: Path) -> None:
     )
     assert done == ["one@00", "two@30"]
     assert {one[:2] for one in told} == {(arm, number) for arm in done for number in (0, 1)}
-    assert len(told) == 4 * 6
+    assert len(told) == 4 * 5
     for key in done:
         alone, together = (store.gather(tmp_path / name / key, LABELS) for name in ("alone", "out"))
         assert [one[2] for one in together.curve] == pytest.approx([one[2] for one in alone.curve], abs=1e-5)
