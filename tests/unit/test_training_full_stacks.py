@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,7 @@ def test_a_job_is_trained_in_stacks(base: Path, tmp_path: Path) -> None:
     done: list[str] = []
     told: list[tuple[str, int, int, int]] = []
     run.run(job, tmp_path / "work", tmp_path / "alone")
+    began = time.perf_counter()
     run.run(
         job,
         tmp_path / "work",
@@ -108,6 +110,9 @@ def test_a_job_is_trained_in_stacks(base: Path, tmp_path: Path) -> None:
         on_arm=lambda arm: done.append(arm.key),
         progress=lambda *given: told.append(given),
     )
+    wall = time.perf_counter() - began
+    records = [json.loads(one.read_text()) for one in (tmp_path / "out").glob(f"*/*/{outputs.RECORD}")]
+    assert 0 < sum(one["seconds"] for one in records) <= wall, "time that all spent together was counted for each"
     assert done == ["one@00", "two@30"]
     assert {one[:2] for one in told} == {(arm, number) for arm in done for number in (0, 1)}
     assert len(told) == 4 * 5
