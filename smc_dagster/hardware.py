@@ -61,6 +61,13 @@ def memory_peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+def gpu_memory_peak(place: Any) -> int:
+    """Most memory of a GPU that this process has held at once, bytes; 0 on a CPU."""
+    import torch
+
+    return int(torch.cuda.max_memory_allocated(place)) if place.type == "cuda" else 0
+
+
 def device() -> Any:
     """The GPU where there is one, else the CPU; of several GPUs that of this process's place under torchrun."""
     import torch

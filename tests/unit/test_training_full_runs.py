@@ -169,10 +169,13 @@ def test_what_is_told_of_an_arm(base: Path, tmp_path: Path) -> None:
         one = replicates.Replicate(job, job.arms[0], replicate, tmp_path / "work", folder)
         said = replicates._record(one, fitted, Cost(1, 10, 100), torch.device("cpu"), 5.0)
         (folder / f"replicate={replicate}").mkdir(parents=True)
-        (folder / f"replicate={replicate}" / outputs.RECORD).write_text(json.dumps(said | {"threads": 2}))
+        assert (said["memory_peak_bytes"] > 10**7, said["gpu_memory_peak_bytes"]) == (True, 0)
+        said |= {"threads": 2, "memory_peak_bytes": 7 - replicate}
+        (folder / f"replicate={replicate}" / outputs.RECORD).write_text(json.dumps(said))
     arm = store.gather(folder, LABELS)
     # 10 s a replicate, of two threads
     assert arm.seconds == 40.0
     assert arm.facts["tokens_per_second"] == 30.0
+    assert arm.facts["memory_peak_bytes"] == 7
     assert arm.curve == [(0, 6, 3.5), (1, 6, 3.5)]
     assert arm.budget["flops_spent"] == 3 * (48 + 4000 + 500_000)

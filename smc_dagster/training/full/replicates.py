@@ -21,7 +21,7 @@ from smc_dagster.fit.gradients import LANES, Work
 from smc_dagster.fit.loop import Fitted, fit
 from smc_dagster.fit.optimiser import Schedule
 from smc_dagster.fit.stack import Member, StackWork, fit_stack
-from smc_dagster.hardware import cores, own_stream
+from smc_dagster.hardware import cores, gpu_memory_peak, memory_peak, own_stream
 from smc_dagster.training.full import network, outputs
 from smc_dagster.training.full.flops import Cost, cost_of
 from smc_dagster.training.full.job import BASE, ArmJob, Job, Tokens
@@ -243,6 +243,8 @@ def _record(one: Replicate, fitted: Fitted, cost: Cost, place: Any, seconds: flo
         "seconds": seconds,
         "threads": 1 if place.type == "cuda" else min(LANES, cores()),
         "device": str(place),
+        "memory_peak_bytes": memory_peak(),
+        "gpu_memory_peak_bytes": gpu_memory_peak(place),
         "halvings": fitted.halvings,
         "resumed_at_step": fitted.resumed,
     }

@@ -23,6 +23,8 @@ from smc_dagster.training.curves import curve_points
 from smc_dagster.training.full.outputs import RECORD
 
 ARM = "arm.json"
+# of these an arm has that of the replicate with the most
+_LARGEST = ("halvings", "memory_peak_bytes", "gpu_memory_peak_bytes")
 _AGAIN = "materialise checkpoints first, or run `smc study run`"
 
 
@@ -37,7 +39,8 @@ class TunedArm:
         budget: of each replicate: steps, examples_seen, tokens_seen, flops; and, as means over replicates, text_tokens
             (tokens of the texts, without padding) and flops_spent (padding within micro-batches alone).
         seconds: of one core, or of the GPU, for all replicates.
-        facts: device, how often the micro-batch was halved, largest of any replicate.
+        facts: device, tokens a second, and the largest of any replicate of how often the micro-batch was halved, and of
+            the memory that its process and its GPU held, bytes.
     """
 
     replicates: list[int]
@@ -72,7 +75,7 @@ def gather(folder: Path, labels: list[str]) -> TunedArm:
         seconds=float(sum(one["seconds"] * one["threads"] for one in records)),
         facts={
             "device": str(records[0]["device"]),
-            "halvings": max(int(one["halvings"]) for one in records),
+            **{name: max(int(one.get(name, 0)) for one in records) for name in _LARGEST},
             "tokens_per_second": float(
                 sum(one["budget"]["text_tokens"] for one in records) / max(1e-9, sum(one["seconds"] for one in records))
             ),
