@@ -165,6 +165,32 @@ def test_a_member_that_fails_leaves_the_stack_alone(
     assert sorted(done) == ["bad@00", "good@30", "good@30"]
 
 
+def test_an_arm_that_failed_takes_no_place_in_the_next_stack(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of(tmp_path / "job", study(base), "good@30", "bad@00")
+    began = replicates.Replicate.begin
+
+    def begin(one: replicates.Replicate) -> torch.nn.Module:
+        model = began(one)
+        if (one.arm.key, one.number) == ("bad@00", 0):
+            with torch.no_grad():
+                model.classifier.bias[0] = float("inf")
+        return model
+
+    monkeypatch.setattr(replicates.Replicate, "begin", begin)
+    told: set[tuple[str, int]] = set()
+    with pytest.raises(ModelError, match="`bad@00`, replicate 0"):
+        run.run(
+            job,
+            tmp_path / "work",
+            tmp_path / "out",
+            stack=3,
+            progress=lambda arm, number, *steps: told.add((arm, number)),
+        )
+    assert told == {("good@30", 0), ("good@30", 1)}
+
+
 def test_a_loss_is_that_of_the_texts_of_the_step(base: Path, tmp_path: Path) -> None:
     """The first loss of each member, from the job's tokens by hand."""
     job = job_of(tmp_path / "job", study(base, steps=1), "one@00", "two@30")
