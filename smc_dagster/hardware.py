@@ -101,11 +101,22 @@ def on_current_stream(place: Any) -> Callable[[], None] | None:
     return lambda: torch.cuda.set_stream(stream)
 
 
-def free_memory(place: Any) -> int:
-    """Bytes that a GPU has free."""
+def free_gpu_memory(place: Any) -> int:
+    """Bytes that a GPU has free, with what this process keeps for later."""
     import torch
 
+    release_memory(place)
     return int(torch.cuda.mem_get_info(place)[0])
+
+
+def free_memory() -> int:
+    """Bytes of memory that this machine can give without swapping."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as lines:
+            held = dict(line.split(":", 1) for line in lines)
+        return int(held["MemAvailable"].split()[0]) * 1024
+    except (OSError, ValueError, KeyError, IndexError):
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def release_memory(place: Any) -> None:
@@ -120,7 +131,7 @@ def bfloat16_pays(place: Any) -> bool:
     """Whether a device multiplies bfloat16 faster than float32."""
     import torch
 
-    return bool(torch.cuda.is_bf16_supported()) if place.type == "cuda" else has_bfloat16()
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False)) if place.type == "cuda" else has_bfloat16()
 
 
 def cores() -> int:

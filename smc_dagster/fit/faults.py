@@ -11,7 +11,7 @@ from typing import Any
 from smc_dagster.errors import DeviceError, ModelError
 
 # torch has a class for want of memory on a GPU alone; on a CPU its allocator raises a plain RuntimeError
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "CUDA error: out of memory")
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 _LOST = ("CUDA error", "NCCL error", "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR")
 
 

@@ -91,11 +91,12 @@ def fit(
     with one_torch_thread(), lanes as pool:
         step = done.step
         while step < schedule.steps:
-            due = work(step, halvings)
+            due, at = work(step, halvings), f"{named}, step {step + 1} of {schedule.steps}"
             try:
                 loss, found = gradients(due.lanes, loss_of, parameters, pool)
+                # fused AdamW reads weights and gradients by their place in memory
+                found = [one.contiguous() for one in found]
             except (MemoryError, RuntimeError) as error:
-                at = f"{named}, step {step + 1} of {schedule.steps}"
                 if is_out_of_memory(error):
                     if due.finest:
                         raise no_memory_for_one(at) from error
@@ -108,8 +109,7 @@ def fit(
             if not math.isfinite(loss):
                 raise ModelError(f"{named}: the loss is {loss} at step {step + 1} of {schedule.steps}", remedy)
             for parameter, gradient in zip(parameters, found, strict=True):
-                # fused AdamW reads both by place in memory
-                parameter.grad = gradient.contiguous()
+                parameter.grad = gradient
             torch.nn.utils.clip_grad_norm_(parameters, schedule.clip)
             for group in optimiser.param_groups:
                 group["lr"] = schedule.rate(step)
@@ -119,7 +119,14 @@ def fit(
             counts.update(due.counts)
             step += 1
             if step % schedule.checkpoint_every == 0 or step == schedule.steps:
-                checkpoint.save(folder, key, _state(optimiser, owned, losses, counts, halvings))
+                try:
+                    state = _state(optimiser, owned, losses, counts, halvings)
+                except RuntimeError as error:
+                    # what a GPU met in the step is told by the first that reads from it
+                    if is_lost_device(error):
+                        raise lost_device(at, place, error) from error
+                    raise
+                checkpoint.save(folder, key, state)
             if progress is not None:
                 progress(step, schedule.steps)
     return Fitted(losses, dict(counts), halvings, done.step)

@@ -64,7 +64,12 @@ def start_of(owned: dict[str, Any]) -> State:
     """The state before the first step."""
     import torch
 
-    moments = {f"{moment}/{name}": torch.zeros_like(one) for name, one in owned.items() for moment in MOMENTS}
+    # one zero seen as many: what goes on from it makes a copy
+    moments = {
+        f"{moment}/{name}": torch.zeros((), dtype=one.dtype, device=one.device).expand_as(one)
+        for name, one in owned.items()
+        for moment in MOMENTS
+    }
     return State(0, [], {}, 0, {name: one.detach() for name, one in owned.items()}, moments)
 
 

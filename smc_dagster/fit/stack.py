@@ -132,7 +132,7 @@ def _fit_all(runs: _Runs, numbers: list[int]) -> None:
     except DeviceError:
         raise
     except ModelError as error:
-        # of a stack of one: others are left out, or halved
+        # of a stack that began with one: others are left out, or halved
         runs.results[numbers[0]] = error
         return
     except _CrowdedError:
@@ -156,6 +156,7 @@ class _Stack:
 
     def __init__(self, runs: _Runs, numbers: list[int]) -> None:
         self._runs, self.numbers = runs, list(numbers)
+        self._alone = len(numbers) == 1
         states = [self._state_of(number) for number in numbers]
         self._step = states[0].step
         self._halvings = max(one.halvings for one in states)
@@ -177,7 +178,11 @@ class _Stack:
                 if not self._take_step():
                     continue
                 if self._step % schedule.checkpoint_every == 0 or self._step == schedule.steps:
-                    self._save()
+                    try:
+                        self._save()
+                    except RuntimeError as error:
+                        # what a GPU met in the step is told by the first that reads from it
+                        raise self._judged(error) from error
                 self._tell()
         self._finish()
 
@@ -186,26 +191,26 @@ class _Stack:
         due = self._runs.work(self._step, self._halvings, self.numbers)
         try:
             losses, found = self._gradients(due)
+            bad = [at for at, loss in enumerate(losses) if not math.isfinite(loss)]
+            if not bad:
+                self._give(found)
         except (MemoryError, RuntimeError) as error:
             if not due.finest and is_out_of_memory(error):
                 self._halvings += 1
+                self._optimiser.zero_grad()
                 release_memory(self._runs.place)
                 return False
             raise self._judged(error) from error
-        bad = [at for at, loss in enumerate(losses) if not math.isfinite(loss)]
         if bad:
+            when = f"step {self._step + 1} of {self._runs.schedule.steps}"
             for at in bad:
                 member = self._runs.members[self.numbers[at]]
-                when = f"step {self._step + 1} of {self._runs.schedule.steps}"
                 self._runs.results[self.numbers[at]] = ModelError(
                     f"{member.named}: the loss is {losses[at]} at {when}", member.remedy
                 )
+            del found
             self._keep([at for at in range(len(losses)) if at not in bad])
             return False
-        self._clip(found)
-        for tensor, gradient in zip(self.owned.values(), found, strict=True):
-            # fused AdamW reads both by place in memory
-            tensor.grad = gradient.contiguous()
         for group in self._optimiser.param_groups:
             group["lr"] = self._runs.schedule.rate(self._step)
         self._optimiser.step()
@@ -233,14 +238,17 @@ class _Stack:
                 total = list(found)
         return torch.stack(losses).sum(dim=0).tolist(), total
 
-    def _clip(self, found: list[Any]) -> None:
-        """As `torch.nn.utils.clip_grad_norm_`, by member."""
+    def _give(self, found: list[Any]) -> None:
+        """Give the tensors their gradients, each member's clipped as `torch.nn.utils.clip_grad_norm_` does."""
         import torch
 
-        norms = torch.stack([one.flatten(1).norm(dim=1) for one in found]).norm(dim=0)
+        for at, one in enumerate(found):
+            # fused AdamW reads weights and gradients by their place in memory
+            found[at] = one.contiguous()
+        norms = torch.stack([one.view(len(one), -1).norm(dim=1) for one in found]).norm(dim=0)
         factors = (self._runs.schedule.clip / (norms + 1e-6)).clamp(max=1.0)
-        for one in found:
-            one.mul_(factors.view(-1, *[1] * (one.dim() - 1)))
+        for tensor, one in zip(self.owned.values(), found, strict=True):
+            tensor.grad = one.mul_(factors.view(-1, *[1] * (one.dim() - 1)))
 
     def _save(self) -> None:
         lost = []
@@ -313,7 +321,8 @@ class _Stack:
         first = self._runs.members[self.numbers[0]]
         at = f"{first.named}, step {self._step + 1} of {self._runs.schedule.steps}"
         if is_out_of_memory(error):
-            return _CrowdedError() if len(self.numbers) > 1 else no_memory_for_one(at)
+            # one that is left of several may fit once what the others took is given back
+            return no_memory_for_one(at) if self._alone else _CrowdedError()
         if is_lost_device(error):
             return lost_device(at, self._runs.place, error)
         return error

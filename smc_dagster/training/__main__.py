@@ -7,6 +7,9 @@ nor dbt nor duckdb. The trained networks lie in JOB/out when it is done; a run t
 again. Several GPUs:
 
     torchrun --nproc-per-node 4 -m smc_dagster.training JOB
+
+There a process that fails says so, leaves its reason in JOB/work/part-<rank>.json, and ends with status 0 all the same:
+torchrun would stop the others.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from smc_dagster.errors import SmcError
@@ -26,7 +30,7 @@ EVERY = 10.0
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run a job; exit status 2 where something is wrong that a person can mend."""
+    """Run a job; exit status 2 where something is wrong that a person can mend, 0 always under torchrun."""
     parser = argparse.ArgumentParser(
         prog="python -m smc_dagster.training", description="Train a job that `smc training pack` made."
     )
@@ -55,7 +59,8 @@ def main(words: list[str] | None = None) -> int:
             read_job(chosen.job),
             work,
             chosen.out or chosen.job / "out",
-            on_arm=lambda arm: print(f"{arm.key}: done", flush=True),
+            # of several processes none knows that an arm is done
+            on_arm=None if part.world > 1 else lambda arm: print(f"{arm.key}: done", flush=True),
             workers=chosen.workers,
             stack=chosen.stack,
             progress=tell,
@@ -67,7 +72,12 @@ def main(words: list[str] | None = None) -> int:
             print(f"  remedy: {error.remedy}", file=sys.stderr)
         if part.world == 1:
             return 2
-        # torchrun would stop the other parts
+        leave(work, part, error)
+        return 0
+    except Exception as error:
+        if part.world == 1:
+            raise
+        traceback.print_exc()
         leave(work, part, error)
         return 0
     if part.world > 1:

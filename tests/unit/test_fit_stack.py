@@ -225,6 +225,26 @@ def test_where_memory_does_not_hold_one_row_each_fails_for_itself(tmp_path: Path
         assert close(models[number], alone(tmp_path / f"alone {number}", number)[0])
 
 
+def test_one_that_is_left_of_several_may_fit_when_the_others_are_gone(tmp_path: Path) -> None:
+    refused = []
+
+    def short(owned: dict[str, Any], part: Part) -> Any:
+        # step 2 of member 2, once: what the others took is still held
+        if not refused and len(part) == 1 and len(part[0]) == 1 and part[0][0] == 88:
+            refused.append(part)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        if part[0][0] >= 88 and not refused and len(part) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return loss(owned, part) * torch.tensor([float("nan") if own[0] < 80 else 1.0 for own in part])
+
+    models, results = stacked(tmp_path / "stack", loss_of=short)
+    assert refused
+    for number in (0, 1):
+        assert str(results[number]).startswith(f"member {number}: the loss is nan at step 1 of 6")
+    assert fitted(results[2]).counts == {"rows": 48, "mine": 12}
+    assert close(models[2], alone(tmp_path / "alone", 2)[0])
+
+
 def test_memory_that_does_not_hold_the_stack_itself_halves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inner, sizes = torch.stack, []
 

@@ -167,10 +167,10 @@ def test_what_is_told_of_an_arm(base: Path, tmp_path: Path) -> None:
         # three of six steps were done before this part of the run, which took 5 s
         fitted = Fitted([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], counts, 0, 3)
         one = replicates.Replicate(job, job.arms[0], replicate, tmp_path / "work", folder)
-        said = replicates._record(one, fitted, Cost(1, 10, 100), torch.device("cpu"), 5.0)
+        said = replicates._record(one, fitted, Cost(1, 10, 100), torch.device("cpu"), 5.0, 2)
         (folder / f"replicate={replicate}").mkdir(parents=True)
         assert (said["memory_peak_bytes"] > 10**7, said["gpu_memory_peak_bytes"]) == (True, 0)
-        said |= {"threads": 2, "memory_peak_bytes": 7 - replicate}
+        said |= {"memory_peak_bytes": 7 - replicate}
         (folder / f"replicate={replicate}" / outputs.RECORD).write_text(json.dumps(said))
     arm = store.gather(folder, LABELS)
     # 10 s a replicate, of two threads

@@ -13,7 +13,7 @@ import torch
 from full_jobs import LABELS, job_of, study
 from small_network import config
 
-from smc_dagster.errors import DeviceError, ModelError, SmcError
+from smc_dagster.errors import DeviceError, InterruptedWorkError, ModelError, SmcError
 from smc_dagster.training.full import network, outputs, replicates, run, spread, store
 from smc_dagster.training.full.job import Tokens
 from smc_dagster.training.full.pieces import LARGEST, OVERHEAD, stack_pieces
@@ -37,6 +37,7 @@ def made(kind: str) -> Any:
         "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64},
     }
     sizes["roberta"] = sizes["bert"]
+    sizes["modernbert"] = sizes["bert"] | {"local_attention": 8, "classifier_pooling": "cls"}
     torch.manual_seed(4)
     chosen = AutoConfig.for_model(kind, vocab_size=50, num_labels=3, pad_token_id=0, **sizes[kind])
     return AutoModelForSequenceClassification.from_config(chosen).eval()
@@ -44,7 +45,14 @@ def made(kind: str) -> Any:
 
 @pytest.mark.parametrize(("kind", "can"), [("bert", True), ("roberta", True), ("distilbert", True), ("gpt2", False)])
 def test_a_network_is_stacked_where_that_gives_the_same(kind: str, can: bool) -> None:
-    assert network.can_stack(made(kind)) is can
+    assert network.can_stack(made(kind), 9) is can
+
+
+def test_a_network_that_looks_at_a_window_is_tried_on_texts_that_are_longer() -> None:
+    """Its windows are in a mask that a stack does without; of short texts nothing is left out."""
+    model = made("modernbert")
+    assert network.can_stack(model, 3)
+    assert not network.can_stack(model, 30)
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert"])
@@ -113,6 +121,7 @@ def test_a_job_is_trained_in_stacks(base: Path, tmp_path: Path) -> None:
     wall = time.perf_counter() - began
     records = [json.loads(one.read_text()) for one in (tmp_path / "out").glob(f"*/*/{outputs.RECORD}")]
     assert 0 < sum(one["seconds"] for one in records) <= wall, "time that all spent together was counted for each"
+    assert {one["threads"] for one in records if one["arm"] == "one@00"} == {1}
     assert done == ["one@00", "two@30"]
     assert {one[:2] for one in told} == {(arm, number) for arm in done for number in (0, 1)}
     assert len(told) == 4 * 5
@@ -133,7 +142,7 @@ def test_a_network_that_cannot_be_stacked_is_trained_by_itself(
 ) -> None:
     job = job_of(tmp_path / "job", study(base), "one@00")
     run.run(job, tmp_path / "work", tmp_path / "alone")
-    monkeypatch.setattr(run, "can_stack", lambda model: False)
+    monkeypatch.setattr(run, "can_stack", lambda model, longest: False)
     monkeypatch.setattr(run, "train_stack", lambda *given: pytest.fail("it was stacked"))
     run.run(job, tmp_path / "work", tmp_path / "out", stack=2)
     for number in (0, 1):
@@ -256,5 +265,39 @@ def test_what_parts_say_of_their_end_is_told_together(tmp_path: Path) -> None:
     leave(tmp_path, Part(0, 3), DeviceError("the GPU is gone", "mend that"))
     with pytest.raises(DeviceError, match="the GPU is gone; arm `a`"):
         spread.judge(tmp_path, 3, "")
-    with pytest.raises(SmcError, match=r"number 3 was cut off.*Killed"):
+    with pytest.raises(InterruptedWorkError, match=r"number 3 was cut off.*Killed"):
         spread.judge(tmp_path, 4, "Killed")
+    (tmp_path / "part-3.json").write_text("")
+    with pytest.raises(InterruptedWorkError, match=r"number 3 was cut off"):
+        spread.judge(tmp_path, 4, "Killed")
+    # an error of ours is none that can pass
+    leave(tmp_path, Part(3, 4), ZeroDivisionError("division by zero"))
+    with pytest.raises(RuntimeError, match="ZeroDivisionError: division by zero"):
+        spread.judge(tmp_path, 4, "")
+
+
+def test_how_a_part_ended_may_not_be_written(tmp_path: Path) -> None:
+    (tmp_path / "work").write_text("a file where a folder is due")
+    leave(tmp_path / "work", Part(0, 1), None)
+
+
+def test_a_disk_that_is_full_at_the_end_fails_that_replicate_alone(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """safetensors has an error of its own for what the system refuses."""
+    from safetensors import SafetensorError
+    from transformers import BertForSequenceClassification
+
+    job = job_of(tmp_path / "job", study(base), "one@00")
+    inner, calls = BertForSequenceClassification.save_pretrained, []
+
+    def save(model: Any, folder: Path, **given: Any) -> None:
+        calls.append(folder)
+        if len(calls) == 1:
+            raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+        inner(model, folder, **given)
+
+    monkeypatch.setattr(BertForSequenceClassification, "save_pretrained", save)
+    with pytest.raises(ModelError, match=r"could not be written: .*No space left on device"):
+        run.run(job, tmp_path / "work", tmp_path / "out", stack=2)
+    assert [one.name for one in (tmp_path / "out" / "one@00").iterdir()] == ["replicate=1"]

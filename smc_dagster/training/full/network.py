@@ -174,16 +174,20 @@ class StackCall:
         return torch.func.vmap(one)(owned, *given)
 
 
-def can_stack(model: Any) -> bool:
+def can_stack(model: Any, longest: int) -> bool:
     """Whether a network gives the same on a stack as by itself, tried on two copies and texts of two lengths.
 
-    Causal networks do not: their masks are made from what a stack cannot look into.
+    Causal networks do not, nor those that look at a window of longer texts: their masks are made from what a stack
+    cannot look into.
+
+    Args:
+        longest: tokens of the longest text that it will be called with.
     """
     import torch
 
-    ids = np.arange(1, 21, dtype=np.int64).reshape(2, 2, 5) % max(2, int(model.config.vocab_size))
+    ids = np.arange(4 * longest, dtype=np.int64).reshape(2, 2, longest) % (int(model.config.vocab_size) - 1) + 1
     mask = np.ones_like(ids)
-    mask[:, 1, 3:] = 0
+    mask[:, 1, longest // 2 + 1 :] = 0
     ids[mask == 0] = model.config.pad_token_id or 0
     try:
         with torch.no_grad():

@@ -32,6 +32,8 @@ def write(model: Any, job: Job, target: Path, record: dict[str, Any]) -> None:
     Raises:
         ModelError: the disk is full or not writable.
     """
+    from safetensors import SafetensorError
+
     hidden = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     try:
         model.cpu().save_pretrained(hidden, safe_serialization=True)
@@ -44,10 +46,11 @@ def write(model: Any, job: Job, target: Path, record: dict[str, Any]) -> None:
                 os.fsync(file.fileno())
         shutil.rmtree(target, ignore_errors=True)
         os.rename(hidden, target)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(hidden, ignore_errors=True)
+        said = getattr(error, "strerror", None) or error
         raise ModelError(
-            f"{target}: the trained network could not be written: {error.strerror or error}",
+            f"{target}: the trained network could not be written: {said}",
             "free some space and run again: the training itself is not repeated",
         ) from error
     for old in target.parent.glob(f".{target.name}.*"):

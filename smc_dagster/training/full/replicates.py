@@ -21,7 +21,7 @@ from smc_dagster.fit.gradients import LANES, Work
 from smc_dagster.fit.loop import Fitted, fit
 from smc_dagster.fit.optimiser import Schedule
 from smc_dagster.fit.stack import Member, StackWork, fit_stack
-from smc_dagster.hardware import cores, gpu_memory_peak, memory_peak, own_stream
+from smc_dagster.hardware import cores, gpu_memory_peak, memory_peak, own_stream, release_memory
 from smc_dagster.training.full import network, outputs
 from smc_dagster.training.full.flops import Cost, cost_of
 from smc_dagster.training.full.job import BASE, ArmJob, Job, Tokens
@@ -83,7 +83,9 @@ def train_one(one: Replicate, place: Any, progress: Progress | None) -> None:
     with own_stream(place):
         model.to(place)
         fitted = _fit(one, model, place, one.teller(progress))
-        _keep(one, model, fitted, cost, place, time.perf_counter() - started)
+        _keep(one, model, fitted, cost, place, time.perf_counter() - started, min(LANES, cores()))
+    # what was kept for this stream no other could use
+    release_memory(place)
 
 
 def train_stack(group: Sequence[Replicate], place: Any, progress: Progress | None) -> list[ModelError | None]:
@@ -138,14 +140,16 @@ def train_stack(group: Sequence[Replicate], place: Any, progress: Progress | Non
         for one, model in zip(group, models, strict=True)
     ]
     fitted = fit_stack(members, due, loss_of, _schedule(job), place)
-    # the time of all is shared evenly: they took every step together
-    seconds = (time.perf_counter() - started) / len(group)
+    seconds = time.perf_counter() - started
+    # those that took more of the steps, as they had no checkpoint, have more of the time
+    taken = sum(len(result.losses) - result.resumed for result in fitted if isinstance(result, Fitted))
     failed: list[ModelError | None] = []
     for one, model, result in zip(group, models, fitted, strict=True):
         try:
             if isinstance(result, ModelError):
                 raise result
-            _keep(one, model, result, cost, place, seconds)
+            own = seconds * (len(result.losses) - result.resumed) / max(1, taken)
+            _keep(one, model, result, cost, place, own, 1)
             failed.append(None)
         except ModelError as error:
             failed.append(error)
@@ -215,14 +219,19 @@ def _filled(texts: Texts, padding: int, length: int) -> tuple[np.ndarray, np.nda
     return ids, mask.astype(np.int64)
 
 
-def _keep(one: Replicate, model: Any, fitted: Fitted, cost: Cost, place: Any, seconds: float) -> None:
+def _keep(one: Replicate, model: Any, fitted: Fitted, cost: Cost, place: Any, seconds: float, threads: int) -> None:
     _check_weights(model, one)
-    outputs.write(model, one.job, one.target, _record(one, fitted, cost, place, seconds))
+    outputs.write(model, one.job, one.target, _record(one, fitted, cost, place, seconds, threads))
     shutil.rmtree(one.work, ignore_errors=True)
 
 
-def _record(one: Replicate, fitted: Fitted, cost: Cost, place: Any, seconds: float) -> dict[str, Any]:
-    """What is told of a replicate: the budget as charged and as spent, and how it went."""
+def _record(one: Replicate, fitted: Fitted, cost: Cost, place: Any, seconds: float, threads: int) -> dict[str, Any]:
+    """What is told of a replicate: the budget as charged and as spent, and how it went.
+
+    Args:
+        seconds: of this part of the run.
+        threads: of a CPU, at a time.
+    """
     counts, steps = fitted.counts, len(fitted.losses)
     examples, longest = counts["examples"], one.job.settings.max_tokens
     # of a run that was cut, the last part tells the time of a step
@@ -241,7 +250,7 @@ def _record(one: Replicate, fitted: Fitted, cost: Cost, place: Any, seconds: flo
             "flops_spent": cost.training(examples, counts["positions"], counts["squares"]),
         },
         "seconds": seconds,
-        "threads": 1 if place.type == "cuda" else min(LANES, cores()),
+        "threads": 1 if place.type == "cuda" else threads,
         "device": str(place),
         "memory_peak_bytes": memory_peak(),
         "gpu_memory_peak_bytes": gpu_memory_peak(place),

@@ -8,6 +8,7 @@ An arm that fails leaves the others alone; its checkpoints stay, and the next ru
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -15,16 +16,17 @@ from typing import Any
 
 from smc_dagster.errors import DeviceError, ModelError
 from smc_dagster.fit.gradients import LANES
-from smc_dagster.hardware import cores, device, free_memory
+from smc_dagster.hardware import cores, device, free_gpu_memory, free_memory
 from smc_dagster.training.full import outputs
 from smc_dagster.training.full.job import ArmJob, Job
 from smc_dagster.training.full.network import can_stack
 from smc_dagster.training.full.replicates import Replicate, train_one, train_stack
 from smc_dagster.training.full.spread import ALONE, Part, Progress
 
-# of the memory that a GPU has free, what weights, gradients and moments of a stack may take; the rest is for texts
+# of what is free, the part that a stack may take; the rest is for texts, for sums of gradients, and for others
 _SHARE = 0.5
-# bytes of a parameter: weight, gradient, and both moments of AdamW, float32
+# bytes of a parameter: weight, gradient, and both moments of AdamW, float32; on disk the trained weight beside a
+# checkpoint of weight and moments; in memory the network beside what a checkpoint holds
 _BYTES = 16
 
 
@@ -74,7 +76,7 @@ def run(
     ]
     course = _Course(own, on_arm)
     left = [one for one in own if not course.was_done(one)]
-    size = 1 if workers or not left else _together(left[0].begin(), stack, place)
+    size = 1 if workers or not left else _together(left[0], work, stack, place)
     if size > 1:
         for group in course.groups(left, size):
             for one, error in zip(group, train_stack(group, place, progress), strict=True):
@@ -158,9 +160,14 @@ def _beside(left: Sequence[Replicate], at_once: int, train: Callable[[Replicate]
                 start_next()
 
 
-def _together(model: Any, asked: int | None, place: Any) -> int:
-    """Replicates of a stack: as asked, else what a GPU holds beside texts; 1 where the network cannot be stacked."""
-    if asked == 1 or (asked is None and place.type == "cpu") or not can_stack(model):
+def _together(one: Replicate, work: Path, asked: int | None, place: Any) -> int:
+    """Replicates of a stack: as asked, else what GPU, memory and disk hold; 1 where the network cannot be stacked."""
+    if asked == 1 or (asked is None and place.type == "cpu"):
         return 1
+    model = one.begin()
+    if not can_stack(model, one.job.settings.max_tokens):
+        return 1
+    work.mkdir(parents=True, exist_ok=True)
+    room = min(free_gpu_memory(place), free_memory(), shutil.disk_usage(work).free) if asked is None else 0
     size = sum(one.numel() for one in model.parameters())
-    return asked or max(1, int(free_memory(place) * _SHARE) // (_BYTES * size))
+    return asked or max(1, int(room * _SHARE) // (_BYTES * size))

@@ -9,11 +9,14 @@ why in a file, and ends well, as torchrun would stop the others otherwise.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
+import uuid
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +27,8 @@ from smc_dagster.training.full import outputs
 from smc_dagster.training.full.job import ArmJob, Job
 
 One = TypeVar("One")
+# kind of an ending by an error that no person can mend
+_OURS = "ours"
 Progress = Callable[[str, int, int, int], None]
 _STEP = re.compile(r"(?P<arm>.+) replicate (?P<replicate>\d+): step (?P<done>\d+) of (?P<steps>\d+)")
 
@@ -63,13 +68,23 @@ def step_line(arm: str, replicate: int, done: int, steps: int) -> str:
     return f"{arm} replicate {replicate}: step {done} of {steps}"
 
 
-def leave(work: Path, part: Part, error: SmcError | None) -> None:
-    """Write how a part ended; `work` is the folder of checkpoints, which all parts share."""
-    work.mkdir(parents=True, exist_ok=True)
-    said = None
-    if error is not None:
+def leave(work: Path, part: Part, error: Exception | None) -> None:
+    """Write how a part ended; `work` is the folder of checkpoints, which all parts share.
+
+    Where it cannot be written the part counts as cut off.
+    """
+    if isinstance(error, SmcError):
         said = {"kind": type(error).__name__, "problem": error.problem, "remedy": error.remedy}
-    _ending(work, part.rank).write_text(json.dumps(said), encoding="utf-8")
+    elif error is not None:
+        said = {"kind": _OURS, "problem": f"{type(error).__name__}: {error}", "remedy": ""}
+    else:
+        said = None
+    path = _ending(work, part.rank)
+    hidden = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    with contextlib.suppress(OSError):
+        work.mkdir(parents=True, exist_ok=True)
+        hidden.write_text(json.dumps(said), encoding="utf-8")
+        os.replace(hidden, path)
 
 
 def launch(
@@ -90,22 +105,26 @@ def launch(
     Raises:
         DeviceError, ModelError: parts failed; the others are done.
         InterruptedWorkError: a process was killed.
+        RuntimeError: a part failed by an error of ours; its traceback was printed.
     """
     for rank in range(processes):
         _ending(work, rank).unlink(missing_ok=True)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     command += ["-m", "smc_dagster.training", str(job.folder), "--work", str(work), "--out", str(out)]
-    last = ""
+    # torchrun's own words on a process that was killed fill some thirty lines
+    last: deque[str] = deque(maxlen=60)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            last = line.strip() or last
             if found := _STEP.fullmatch(line.strip()):
                 progress(found["arm"], int(found["replicate"]), int(found["done"]), int(found["steps"]))
+            else:
+                print(line, end="", file=sys.stderr, flush=True)
+                last.append(line)
     for arm in job.arms:
         if all(outputs.is_done(outputs.place_of(out, arm, number), arm) for number in job.replicates):
             on_arm(arm)
-    judge(work, processes, f"exit status {process.returncode}, {last}")
+    judge(work, processes, f"exit status {process.returncode}\n{''.join(last)}")
 
 
 def judge(work: Path, processes: int, last: str) -> None:
@@ -125,6 +144,9 @@ def judge(work: Path, processes: int, last: str) -> None:
             ) from error
         if said is not None:
             failed.append((said["kind"], said["problem"], said["remedy"]))
+    ours = [problem for kind, problem, _ in failed if kind == _OURS]
+    if ours:
+        raise RuntimeError("; ".join(ours))
     if failed:
         lost = any(kind == DeviceError.__name__ for kind, *_ in failed)
         problem = "; ".join(problem for _, problem, _ in failed)
