@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,13 @@ Loss = Callable[[dict[str, Any], Any], Any]
 
 
 def fit_stack(
-    members: Sequence[Member], work: Work, loss_of: Loss, schedule: Schedule, place: Any
+    members: Sequence[Member],
+    work: Work,
+    loss_of: Loss,
+    schedule: Schedule,
+    place: Any,
+    *,
+    spared: Mapping[str, int] | None = None,
 ) -> list[Fitted | ModelError]:
     """Train all members in place, each going on from its newest checkpoint.
 
@@ -92,6 +98,7 @@ def fit_stack(
         loss_of: called with (tensors [members, ...] by name, micro-batch); each member's part of its step's loss,
             [members].
         place: device of the stack; the models may lie elsewhere.
+        spared: by name of a tensor the row whose gradient is 0.
 
     Returns:
         of each member what it did, or why it failed; its last checkpoint before that stays.
@@ -107,7 +114,7 @@ def fit_stack(
         stacks.setdefault(began[number], []).append(number)
     results: dict[int, Fitted | ModelError] = {}
     for numbers in stacks.values():
-        _fit_all(_Runs(members, began, work, loss_of, schedule, place, results), numbers)
+        _fit_all(_Runs(members, began, work, loss_of, schedule, place, spared or {}, results), numbers)
     return [results[number] for number in range(len(members))]
 
 
@@ -121,6 +128,7 @@ class _Runs:
     loss_of: Loss
     schedule: Schedule
     place: Any
+    spared: Mapping[str, int]
     results: dict[int, Fitted | ModelError]
 
 
@@ -242,9 +250,11 @@ class _Stack:
         """Give the tensors their gradients, each member's clipped as `torch.nn.utils.clip_grad_norm_` does."""
         import torch
 
-        for at, one in enumerate(found):
+        for at, (name, one) in enumerate(zip(self.owned, found, strict=True)):
             # fused AdamW reads weights and gradients by their place in memory
             found[at] = one.contiguous()
+            if name in self._runs.spared:
+                found[at][:, self._runs.spared[name]] = 0
         norms = torch.stack([one.view(len(one), -1).norm(dim=1) for one in found]).norm(dim=0)
         factors = (self._runs.schedule.clip / (norms + 1e-6)).clamp(max=1.0)
         for tensor, one in zip(self.owned.values(), found, strict=True):

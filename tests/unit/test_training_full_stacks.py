@@ -15,7 +15,7 @@ from small_network import config
 
 from smc_dagster.errors import DeviceError, InterruptedWorkError, ModelError, SmcError
 from smc_dagster.training.full import network, outputs, replicates, run, spread, store
-from smc_dagster.training.full.job import Tokens
+from smc_dagster.training.full.job import TOKENS, Tokens
 from smc_dagster.training.full.pieces import LARGEST, OVERHEAD, stack_pieces
 from smc_dagster.training.full.spread import Part, leave, part_here
 
@@ -80,6 +80,23 @@ def test_a_stack_has_the_logits_and_gradients_of_its_members(kind: str) -> None:
         own = torch.autograd.grad((alone * wanted[number]).sum(), list(model.parameters()))
         for one, two in zip(gradients, own, strict=True):
             assert torch.allclose(one[number], two, atol=1e-4 * max(1.0, float(two.abs().max())))
+
+
+def test_the_padding_of_every_member_is_left_as_it_is(base: Path, tmp_path: Path) -> None:
+    """A text may hold the padding's own word; a network by itself does not train it, and weight decay shrinks it."""
+    job = job_of(tmp_path / "job", study(base, steps=1), "one@00")
+    ids = np.memmap(job.folder / TOKENS, np.uint16, "r+")
+    ids[ids == 4] = job.settings.padding
+    ids.flush()
+    assert (ids == job.settings.padding).any()
+    run.run(job, tmp_path / "work", tmp_path / "out", stack=2)
+    run.run(job, tmp_path / "work", tmp_path / "alone")
+    for number in job.replicates:
+        one, two = (
+            network.opened(outputs.place_of(tmp_path / name, job.arms[0], number)).base_model.embeddings.word_embeddings
+            for name in ("out", "alone")
+        )
+        assert torch.allclose(one.weight, two.weight, atol=1e-6)
 
 
 def test_pieces_of_a_stack_hold_every_text_of_every_member_once() -> None:

@@ -138,11 +138,20 @@ class StackCall:
     """Calling a network on a stack of its parameters, each member on texts of its own."""
 
     def __init__(self, model: Any, place: Any) -> None:
+        import torch
+
         # fused attention has no form for stacks everywhere
         self._model = copy.deepcopy(model).eval()
         self._model.set_attn_implementation("eager")
         self._place = place
         self._buffers = {name: one.detach().to(place) for name, one in self._model.named_buffers()}
+        # rows of tables that a network by itself does not train, by parameter name: a stack spares that of its first
+        # member alone, as tables of all members are looked up as one
+        self.spared = {
+            f"{name}.weight": int(one.padding_idx)
+            for name, one in self._model.named_modules()
+            if isinstance(one, torch.nn.Embedding) and one.padding_idx is not None
+        }
         # its own weights are never read: the stack's stand in for them
         self._model.to("meta")
 

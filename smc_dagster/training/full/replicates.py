@@ -139,7 +139,7 @@ def train_stack(group: Sequence[Replicate], place: Any, progress: Progress | Non
         Member(model, one.work, one.arm.digest, one.named, one.remedy, one.teller(progress))
         for one, model in zip(group, models, strict=True)
     ]
-    fitted = fit_stack(members, due, loss_of, _schedule(job), place)
+    fitted = fit_stack(members, due, loss_of, _schedule(job), place, spared=called.spared)
     seconds = time.perf_counter() - started
     # those that took more of the steps, as they had no checkpoint, have more of the time
     taken = sum(len(result.losses) - result.resumed for result in fitted if isinstance(result, Fitted))
