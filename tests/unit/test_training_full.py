@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import torch
 from full_jobs import LABELS, documents, job_of, mixture, study
-from small_network import config
+from small_network import classifier, config
 
 from smc_dagster.errors import LakeError, ModelError, StaleInputError, StudyError, WeightsError
 from smc_dagster.study import Training, load_study
@@ -69,17 +69,10 @@ def test_a_step_is_cut_where_it_costs_least() -> None:
 @pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "gpt2"])
 def test_flops_are_those_that_torch_counts(kind: str) -> None:
     from torch.utils.flop_counter import FlopCounterMode
-    from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    sizes = {
-        "bert": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24},
-        "distilbert": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24},
-        "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64},
-    }
-    sizes["roberta"] = sizes["bert"]
-    made = AutoConfig.for_model(kind, vocab_size=50, num_labels=3, pad_token_id=0, **sizes[kind])
-    made._attn_implementation = "eager"
-    model = AutoModelForSequenceClassification.from_config(made).eval()
+    model = classifier(kind)
+    # fused attention is counted otherwise
+    model.set_attn_implementation("eager")
     cost = cost_of(model)
     for rows, length in ((1, 5), (4, 20)):
         ids = torch.randint(1, 50, (rows, length))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from full_jobs import LABELS, job_of, study
-from small_network import config
+from small_network import classifier, config
 
 from smc_dagster.errors import DeviceError, InterruptedWorkError, ModelError, SmcError
 from smc_dagster.training.full import network, outputs, replicates, run, spread, store
@@ -28,36 +29,39 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return config(tmp_path_factory.mktemp("config"))
 
 
-def made(kind: str) -> Any:
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+@pytest.fixture
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
+    """Makes a replicate of an arm begin with weights whose loss is no number."""
+    began = replicates.Replicate.begin
 
-    sizes = {
-        "bert": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24},
-        "distilbert": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24},
-        "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64},
-    }
-    sizes["roberta"] = sizes["bert"]
-    sizes["modernbert"] = sizes["bert"] | {"local_attention": 8, "classifier_pooling": "cls"}
-    torch.manual_seed(4)
-    chosen = AutoConfig.for_model(kind, vocab_size=50, num_labels=3, pad_token_id=0, **sizes[kind])
-    return AutoModelForSequenceClassification.from_config(chosen).eval()
+    def poison(arm: str, number: int) -> None:
+        def begin(one: replicates.Replicate) -> torch.nn.Module:
+            model = began(one)
+            if (one.arm.key, one.number) == (arm, number):
+                with torch.no_grad():
+                    model.classifier.bias[0] = float("inf")
+            return model
+
+        monkeypatch.setattr(replicates.Replicate, "begin", begin)
+
+    return poison
 
 
 @pytest.mark.parametrize(("kind", "can"), [("bert", True), ("roberta", True), ("distilbert", True), ("gpt2", False)])
 def test_a_network_is_stacked_where_that_gives_the_same(kind: str, can: bool) -> None:
-    assert network.can_stack(made(kind), 9) is can
+    assert network.can_stack(classifier(kind), 9) is can
 
 
 def test_a_network_that_looks_at_a_window_is_tried_on_texts_that_are_longer() -> None:
     """Its windows are in a mask that a stack does without; of short texts nothing is left out."""
-    model = made("modernbert")
+    model = classifier("modernbert")
     assert network.can_stack(model, 3)
     assert not network.can_stack(model, 30)
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert"])
 def test_a_stack_has_the_logits_and_gradients_of_its_members(kind: str) -> None:
-    models = [made(kind) for _ in range(3)]
+    models = [classifier(kind) for _ in range(3)]
     with torch.no_grad():
         for number, model in enumerate(models):
             for one in model.parameters():
@@ -168,19 +172,10 @@ def test_a_network_that_cannot_be_stacked_is_trained_by_itself(
 
 
 def test_a_member_that_fails_leaves_the_stack_alone(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, poisoned: Callable[[str, int], None]
 ) -> None:
     job = job_of(tmp_path / "job", study(base), "bad@00", "good@30")
-    began = replicates.Replicate.begin
-
-    def begin(one: replicates.Replicate) -> torch.nn.Module:
-        model = began(one)
-        if one.arm.key == "bad@00" and one.number == 1:
-            with torch.no_grad():
-                model.classifier.bias[0] = float("inf")
-        return model
-
-    monkeypatch.setattr(replicates.Replicate, "begin", begin)
+    poisoned("bad@00", 1)
     done: list[str] = []
     with pytest.raises(ModelError, match=r"1 of 2 arms failed.*`bad@00`, replicate 1: the loss is nan at step 1"):
         run.run(job, tmp_path / "work", tmp_path / "out", stack=4, on_arm=lambda arm: done.append(arm.key))
@@ -192,19 +187,10 @@ def test_a_member_that_fails_leaves_the_stack_alone(
 
 
 def test_an_arm_that_failed_takes_no_place_in_the_next_stack(
-    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    base: Path, tmp_path: Path, poisoned: Callable[[str, int], None]
 ) -> None:
     job = job_of(tmp_path / "job", study(base), "good@30", "bad@00")
-    began = replicates.Replicate.begin
-
-    def begin(one: replicates.Replicate) -> torch.nn.Module:
-        model = began(one)
-        if (one.arm.key, one.number) == ("bad@00", 0):
-            with torch.no_grad():
-                model.classifier.bias[0] = float("inf")
-        return model
-
-    monkeypatch.setattr(replicates.Replicate, "begin", begin)
+    poisoned("bad@00", 0)
     told: set[tuple[str, int]] = set()
     with pytest.raises(ModelError, match="`bad@00`, replicate 0"):
         run.run(
