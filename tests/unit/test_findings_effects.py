@@ -89,6 +89,11 @@ def test_intervals_cover_what_they_say(document, replicate, single):
     assert 0.87 <= hits / tries <= 1.0
 
 
+def test_the_bound_is_one_sided_and_the_interval_two_sided():
+    found = summarise(0.0, np.linspace(-1.0, 1.0, 2001), 0.9, 10, 5)
+    assert (found.low, found.bound, found.high) == pytest.approx((-0.9, -0.8, 0.9))
+
+
 def test_p_values_are_never_zero_and_two_sided():
     draws = np.linspace(-0.03, -0.01, 999)
     assert summarise(-0.02, draws, 0.95, 10, 5).p_value == pytest.approx(2 / 1000)
