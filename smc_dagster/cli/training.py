@@ -53,7 +53,7 @@ def adopt(
     """Put the trained networks of a job into the lake; `smc study run` goes on from there."""
     from smc_dagster.defs.full_training import adopt as adopted
     from smc_dagster.training.full.job import read_job
-    from smc_dagster.training.full.outputs import is_done
+    from smc_dagster.training.full.outputs import is_whole
 
     bench = _full(study, lake)
     job = read_job(folder)
@@ -61,10 +61,9 @@ def adopt(
         raise LakeError(f"{folder} is a job of study `{job.study}`, not `{bench.study.name}`", "name it with --study")
     rows = []
     for arm in job.arms:
-        place = folder / "out" / arm.slug
-        whole = all(is_done(place / f"replicate={one}", arm) for one in job.replicates)
+        whole = is_whole(folder / "out", job, arm)
         if whole:
-            adopted(bench, job, arm, place)
+            adopted(bench, job, arm, folder / "out" / arm.slug)
         rows.append({"arm": arm.key, "state": "adopted" if whole else "not trained yet"})
     show(rows, as_json, table(f"Adopted from {folder}", rows))
 

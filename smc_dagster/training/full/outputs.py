@@ -65,6 +65,11 @@ def is_done(target: Path, arm: ArmJob) -> bool:
         return False
 
 
+def is_whole(out: Path, job: Job, arm: ArmJob) -> bool:
+    """Whether every replicate that an arm is due now is trained."""
+    return all(is_done(place_of(out, arm, number), arm) for number in job.replicates)
+
+
 def clear(out: Path, job: Job, arm: ArmJob, own: Iterable[int]) -> None:
     """Remove what an earlier form of an arm left, so that its folder holds the replicates that are due alone.
 

@@ -122,7 +122,7 @@ def launch(
                 print(line, end="", file=sys.stderr, flush=True)
                 last.append(line)
     for arm in job.arms:
-        if all(outputs.is_done(outputs.place_of(out, arm, number), arm) for number in job.replicates):
+        if outputs.is_whole(out, job, arm):
             on_arm(arm)
     judge(work, processes, f"exit status {process.returncode}\n{''.join(last)}")
 
