@@ -51,7 +51,7 @@ CODE_VERSIONS = {
     "arm_metrics": "3",
     "headline": "3",
     "collapse_onset": "3",
-    "safe_shares": "4",
+    "safe_shares": "5",
     "attribution": "2",
     "mitigation_effects": "3",
     "provenance_thresholds": "3",
@@ -59,7 +59,7 @@ CODE_VERSIONS = {
     "domain_sensitivity": "2",
     "domain_correlations": "2",
     "benchmark_coverage": "1",
-    "study_report": "6",
+    "study_report": "7",
     "arm_audit": "1",
     "released_model": "1",
 }

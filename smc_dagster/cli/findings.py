@@ -45,7 +45,8 @@ def findings(study: StudyOption = None, lake: LakeOption = None, as_json: JsonOp
         "false_knees",
         "coverage",
     ]
-    out.print(table("Onset", _with_intervals(onset), columns))
+    if onset:
+        out.print(table("Onset", _with_intervals(onset), columns))
     safe = [row for row in shown["safe_shares"] if row.get("status") != "insufficient_data"]
     if safe:
         out.print(table("Safe shares", safe, ["series", "domain", "status", "share", "margin", "n"]))

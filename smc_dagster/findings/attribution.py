@@ -25,7 +25,7 @@ import pyarrow as pa
 
 from smc_dagster.findings.collect import Evidence
 from smc_dagster.findings.effects import Effects, holm
-from smc_dagster.findings.pairs import TOLERANCE, Compositions, nearest
+from smc_dagster.findings.pairs import Compositions, nearest
 from smc_dagster.study import Arm, Composition, Series, Study
 from smc_dagster.tables import ATTRIBUTION
 
@@ -93,7 +93,7 @@ def paths(study: Study, evidence: Evidence, composed: Compositions, arm: Arm) ->
     if arm.series.composition is not Composition.REPLACE or arm.share == 0 or base.share != 0:
         return []
     found = []
-    drop, repeat, add = (_control(study, evidence, composed, arm, base, one) for one in CONTROLS)
+    drop, repeat, add = (_control(study, evidence, composed, arm, one) for one in CONTROLS)
     without = [one.key for one in (drop, repeat) if one is not None]
     if without:
         parts = ("real_rows_lost", *["repetition"] * (len(without) - 1), "synthetic_in_place")
@@ -116,9 +116,7 @@ def lacking(study: Study, table: pa.Table) -> Iterator[tuple[str, list[Compositi
                 yield series.name, missing
 
 
-def _control(
-    study: Study, evidence: Evidence, composed: Compositions, arm: Arm, base: Arm, kind: Composition
-) -> Arm | None:
+def _control(study: Study, evidence: Evidence, composed: Compositions, arm: Arm, kind: Composition) -> Arm | None:
     """The arm of that composition in which the same real rows left, or of the same share with all real rows there."""
     candidates: list[tuple[Arm, float | None]] = []
     for series in study.series:
@@ -127,10 +125,8 @@ def _control(
         for one in evidence.of_series(series.name):
             if one.share == 0:
                 continue
-            if kind is not Composition.ADD:
-                candidates.append((one, composed.rows_apart(arm.key, one.key, "rows_displaced")))
-            elif (composed.rows_apart(base.key, one.key, "rows_real") or 0.0) <= TOLERANCE:
-                candidates.append((one, composed.shares_apart(arm.key, one.key)))
+            apart = composed.shares_apart if kind is Composition.ADD else composed.displaced_apart
+            candidates.append((one, apart(arm.key, one.key)))
     return nearest(arm, candidates)
 
 

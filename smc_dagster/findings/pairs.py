@@ -1,7 +1,7 @@
 """Which arms of two series may be set against each other: those whose mixtures agree in what is not in question.
 
-What belongs here: how far two mixtures differ in rows of one kind or in share, and the nearest partner within the
-tolerance. What does not: any statistic.
+What belongs here: how far two mixtures differ in the real rows that left or in share, and the nearest partner within
+the tolerance. What does not: any statistic.
 
 Caps, a pool that runs short and anchors let an arm fall behind the share asked, so arms are matched on what the
 mixtures really hold. Real rows are drawn by one ranking a replicate and domain: where equally many of a domain left,
@@ -19,7 +19,7 @@ from smc_dagster.study import Arm
 TOLERANCE = 0.01
 
 Rows = dict[str, float]
-_COLUMNS = ("budget", "rows_displaced", "rows_synthetic", "rows_real")
+_COLUMNS = ("budget", "rows_displaced", "rows_synthetic")
 
 
 class Compositions:
@@ -39,14 +39,14 @@ class Compositions:
             for column in _COLUMNS:
                 own[column][row["domain"]] = float(row[f"{column}_mean"])
 
-    def rows_apart(self, key: str, other: str, column: str) -> float | None:
-        """Rows of a kind in which two arms differ, added up over domains, as a share of the first one's budget.
+    def displaced_apart(self, key: str, other: str) -> float | None:
+        """Real rows that left one arm and not the other, added up over domains, as a share of the first one's budget.
 
         None where a composition is not there.
         """
         if key not in self._rows or other not in self._rows:
             return None
-        ours, theirs = self._rows[key][column], self._rows[other][column]
+        ours, theirs = (self._rows[one]["rows_displaced"] for one in (key, other))
         apart = sum(abs(ours.get(one, 0.0) - theirs.get(one, 0.0)) for one in sorted(ours.keys() | theirs.keys()))
         return apart / self._budget(key)
 

@@ -88,7 +88,12 @@ class _Ladder:
         margin, n = self._margin, self._effects.tail_documents(self._domain)
         nothing = {"status": "insufficient_data", "share": None, "arm": None, "low": None, "harm_from": None}
         if not self._steps:
-            return {**nothing, "n_needed": None, "note": "no synthetic row was measured here against the 0 % arm"}
+            why = (
+                "no synthetic row was measured here against the 0 % arm"
+                if n
+                else "no document of a rare label is left to judge it by"
+            )
+            return {**nothing, "n_needed": None, "note": why}
         if n < MIN_TAIL_DOCUMENTS:
             needed = self._needed(self._steps[0], planned=True)
             return {**nothing, "n_needed": needed, "note": f"{n} tail documents: {_more(needed)}"}

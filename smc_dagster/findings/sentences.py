@@ -85,7 +85,9 @@ def _onsets(onset: pa.Table, controls: set[str]) -> str:
         names = [row["series"] for row in rows if row["status"] == status]
         if names:
             parts.append(f"{STATUS_WORDS[status]} ({', '.join(names)})")
-    return "No onset was found: " + "; ".join(parts) + "." if parts else "No onset was looked for."
+    if not parts:
+        return "No onset was looked for: rare-case recall was not measured at 0 % and another share."
+    return "No onset was found: " + "; ".join(parts) + "."
 
 
 def _losses(rows: list[dict]) -> str:

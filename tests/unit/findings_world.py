@@ -59,6 +59,7 @@ def make_lake(
     noise: float = 0.01,
     seed: int = 5,
     cap: float = 1.0,
+    rare: bool = True,
     arms: Callable[[str], bool] = lambda key: True,
 ) -> Lake:
     """Write metrics, predictions, composition and profiles.
@@ -71,12 +72,13 @@ def make_lake(
             everywhere.
         documents: in each of the slices `test` and `rare`.
         cap: of every domain, in series with a pool that obey caps.
+        rare: whether any label is a tail label.
     """
     lake = Lake(folder, study.name)
     rng = np.random.default_rng(seed)
     label = rng.integers(0, labels, documents)
     domain = rng.integers(0, len(domains), documents)
-    is_tail = label % 2 == 0
+    is_tail = (label % 2 == 0) & rare
     ease = np.clip(rng.normal(0.55, 0.2, documents), 0.05, 0.95)
     luck = rng.random((study.replicates, documents))
     wobble = rng.normal(0, noise, (len(study.arms), study.replicates))

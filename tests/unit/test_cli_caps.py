@@ -9,14 +9,16 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from filelock import FileLock
 from typer.testing import CliRunner
 
 from smc_dagster import cli, places
 from smc_dagster.cli.caps import own_caps
 from smc_dagster.errors import CapsError, LakeError, SmcError, StaleInputError, StudyError
 from smc_dagster.findings.store import SUMMARY
+from smc_dagster.mixing import accepting
 from smc_dagster.mixing.accepting import findings_of
-from smc_dagster.mixing.seeds import read_caps
+from smc_dagster.mixing.seeds import read_caps, seed_path
 from smc_dagster.tables import ARM_METRICS, MIXTURE_COMPOSITION, SAFE_SHARES
 from smc_dagster.workbench import Workbench, open_workbench
 
@@ -165,8 +167,29 @@ def test_what_may_not_be_accepted_is_named_and_nothing_is_written(
     assert seed() == before
 
 
-def test_a_reason_must_say_something(bench: Workbench) -> None:
-    assert "--reason is empty" in str(refused("accept", "--reason", " ", "--yes"))
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        (" ", "--reason is empty"),
+        ("a\x1b[31mb", "--reason holds the character U+001B"),
+        ("a\u202eb", "--reason holds the character U+202E"),
+        ("two\nlines", "--reason holds the character U+000A"),
+        ("x" * 501, "--reason has 501 characters"),
+    ],
+)
+def test_a_reason_must_be_a_line_of_plain_text(bench: Workbench, reason: str, said: str) -> None:
+    before = seed()
+    assert said in str(refused("accept", "--reason", reason, "--yes"))
+    assert seed() == before
+
+
+def test_caps_are_accepted_by_one_at_a_time(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accepting, "LOCK_SECONDS", 0.05)
+    path, before = seed_path("caps"), seed()
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        assert "has been locked for 0.05 s by another process" in str(refused("accept", "--reason", "x", "--yes"))
+    assert seed() == before
+    assert smc("accept", "--reason", "x", "--yes").exit_code == 0
 
 
 @pytest.mark.parametrize("text", ["a=nan", "=0.3", "a=", "a=-0.1", "0.3"])

@@ -96,6 +96,14 @@ def test_an_arm_is_paired_by_what_it_reached_not_by_what_was_asked(tmp_path: Pat
     assert {(row["share"], row["share_against"], row["realised"]) for row in rows} == {(0.6, 0.3, 0.3)}
 
 
+def test_only_the_largest_share_is_tested(tmp_path: Path):
+    rows = built(tmp_path, lambda *_: (0.0, 0.0), MITIGATED[:4:3], shares=[0, 0.2, 0.4])
+    tested = {(row["share"], row["measure"]) for row in rows if row["p_holm"] is not None}
+    assert {row["share"] for row in rows if row["estimate"] is not None} == {0.2, 0.4}
+    assert {share for share, _ in tested} == {0.4}
+    assert len(tested) == 3
+
+
 def test_where_shares_differ_nothing_is_compared(tmp_path: Path):
     rows = built(tmp_path, lambda *_: (0.0, 0.0), [NONE, *MITIGATED[1::3]], cap=0.25, shares=[0, 0.2, 0.3, 0.6])
     refused = [row for row in rows if row["share_against"] is None]
@@ -104,6 +112,6 @@ def test_where_shares_differ_nothing_is_compared(tmp_path: Path):
         assert row["estimate"] is row["p_value"] is row["p_holm"] is None
         assert row["realised"] == pytest.approx(0.25)
         assert "reached 25 %, none at the nearest" in row["note"]
-    # conclusions rest on the largest share that could be compared
+    # conclusions rest on the largest share that could be compared, and on that alone
     (caps,) = [row for row in rows if row["contrast"] == "caps" and row["p_holm"] and row["measure"] == "ece"]
     assert caps["share"] == 0.2

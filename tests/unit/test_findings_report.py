@@ -109,14 +109,20 @@ def test_only_the_pages_own_stylesheet_may_style(page):
     assert not [tag for tag, attrs in Tags(page).seen if "style" in attrs]
 
 
-def test_every_link_resolves_and_no_id_is_there_twice(page):
+def asked_of(page: str) -> set[str]:
+    """The places that a page's links and drawings point to, each of which must be there, once."""
     seen = Tags(page).seen
     ids = [attrs["id"] for _, attrs in seen if "id" in attrs]
     assert len(ids) == len(set(ids))
-    asked = [attrs["href"][1:] for _, attrs in seen if attrs.get("href", "").startswith("#")]
-    asked += re.findall(r'"url\(#([^)]+)\)"', page)
-    assert set(asked) <= set(ids)
-    assert {"plot-rare_recall", "table-headline", "table-collapse_onset"} <= set(asked)
+    asked = {attrs["href"][1:] for _, attrs in seen if attrs.get("href", "").startswith("#")}
+    asked |= set(re.findall(r'"url\(#([^)]+)\)"', page))
+    assert asked <= set(ids)
+    return asked
+
+
+def test_every_link_resolves_and_no_id_is_there_twice(page):
+    asked = asked_of(page)
+    assert {"plot-rare_recall", "table-headline", "table-collapse_onset"} <= asked
 
 
 def test_plots_say_what_they_show_and_tables_have_headers(page):
@@ -221,6 +227,24 @@ def test_a_study_with_one_arm_still_has_a_page(tmp_path):
     found = render(study, never, draw_findings(study, never), "x")
     assert "Too few arms have results" in found
     assert Tags(found).open == []
+
+
+def test_where_no_label_is_rare_the_page_says_so_and_shows_nothing_empty(tmp_path):
+    study = make_study([{"name": "made", "pool": "templated"}])
+    lake = make_lake(tmp_path, study, lambda *_: (0.0, 0.1), documents=200, rare=False)
+    found = render(study, lake, draw_findings(study, lake), "x")
+    said = " ".join(" ".join(Tags(found).text).split())
+    assert "No onset was looked for: rare-case recall was not measured" in said
+    assert "no document of a rare label is left to judge it by" in said
+    assert "Rare-case recall: not measured in any arm." in said
+    assert "so that there is no curve to look at" in said
+    assert "Scores of the rival shapes" not in said
+    # confidence and calibration are measured all the same
+    assert len(re.findall(r"<svg", found)) >= 2
+    bodies = re.findall(r"<tbody>(.*?)</tbody>", found, re.DOTALL)
+    assert bodies
+    assert all("<tr" in one for one in bodies)
+    asked_of(found)
 
 
 def test_plots_have_no_date_and_no_colour_of_their_own(page):

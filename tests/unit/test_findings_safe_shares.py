@@ -108,6 +108,24 @@ def test_too_few_documents_name_how_many_would_do(evidence):
     assert "29 tail documents" in row["note"]
 
 
+def test_where_a_domain_has_too_few_documents_the_plan_goes_by_the_noise_of_all(evidence):
+    class InDomains(Told):
+        domains = ("*", "json")
+
+        def tail_documents(self, domain: str) -> int:
+            return 2 if domain == "json" else 100
+
+        def change(self, key: str, against: str, measure: str, *, domain: str) -> Effect | None:
+            found = super().change(key, against, measure, domain=domain)
+            # two documents that happen to agree have no noise to plan by
+            return replace(found, standard_error=0.0) if found and domain == "json" else found
+
+    effects = InDomains(dict.fromkeys(UP, (-0.2, 0.2, 0.05)))
+    rows = {row["domain"]: row for row in build_safe_shares(STUDY, evidence, effects).to_pylist()}
+    assert rows["json"]["n_needed"] == rows["*"]["n_needed"] > 100
+    assert f"2 tail documents: about {rows['json']['n_needed']:,} would do" in rows["json"]["note"]
+
+
 def capped(evidence, cap: float):
     rows = [
         row | {"rows_synthetic": given, "rows_displaced": given, "shortfall": row["rows_asked"] - given, "cap": cap}
