@@ -15,6 +15,7 @@ left are compared with the whole bucket at once, by how they differ from what mo
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,7 +78,10 @@ def similar(
     code = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     code_a, code_b = code[: len(forms_a)], code[len(forms_a) :]
     shingled = Shingled(encoded.dictionary)
-    left, right, value = _across(shingled, np.unique(code_a), np.unique(code_b), jaccard)
+    parts = list(_across(shingled, np.unique(code_a), np.unique(code_b), jaccard))
+    left, right, value = (np.concatenate([part[i] for part in parts]) for i in range(3))
+    _, once = np.unique(np.stack([left, right]), axis=1, return_index=True)
+    left, right, value = left[once], right[once], value[once]
     row_a, pair = _expand(left, code_a)
     row_b, again = _expand(right[pair], code_b)
     table = pa.table(
@@ -88,6 +92,36 @@ def similar(
         }
     )
     return table.sort_by([("a", "ascending"), ("jaccard", "descending"), ("b", "ascending")])
+
+
+def closest(
+    texts: pa.Array | pa.ChunkedArray, others: pa.Array | pa.ChunkedArray, jaccard: float
+) -> tuple[Ints, npt.NDArray[np.float32]]:
+    """The most similar of `others` for each text, of those whose true Jaccard is at least `jaccard` (0-1, above 0).
+
+    Memory grows with the texts, not with the pairs: where few words make many texts, most pairs can be similar.
+
+    Returns:
+        By text: its place in `others`, the first of several at the same Jaccard, -1 where there is none; the Jaccard,
+        0 where there is none.
+    """
+    forms_a, forms_b = word_forms(texts), word_forms(others)
+    encoded = pc.dictionary_encode(pa.concat_arrays([forms_a, forms_b]))
+    code = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    code_a, code_b = code[: len(forms_a)], code[len(forms_a) :]
+    none = len(code_b)
+    place = np.full(len(encoded.dictionary), none, np.int64)
+    np.minimum.at(place, code_b, np.arange(none))
+    value, nearest = np.zeros(len(place), np.float32), np.full(len(place), none, np.int64)
+    for left, right, found in _across(Shingled(encoded.dictionary), np.unique(code_a), np.unique(code_b), jaccard):
+        known = found.astype(np.float32)
+        order = np.lexsort((place[right], -known, left))
+        best = order[np.unique(left[order], return_index=True)[1]]
+        form, own, other = left[best], known[best], place[right[best]]
+        better = (own > value[form]) | ((own == value[form]) & (other < nearest[form]))
+        value[form[better]], nearest[form[better]] = own[better], other[better]
+    nearest[nearest == none] = -1
+    return nearest[code_a], value[code_a]
 
 
 @dataclass(frozen=True)
@@ -210,10 +244,13 @@ def _connect(component: Ints, left: Ints, right: Ints) -> Ints:
 
 def _across(
     shingled: Shingled, side_a: Ints, side_b: Ints, jaccard: float
-) -> tuple[Ints, Ints, npt.NDArray[np.float64]]:
-    """Verified pairs of forms of two sides; a form on both sides pairs with itself at 1."""
+) -> Iterator[tuple[Ints, Ints, npt.NDArray[np.float64]]]:
+    """Verified pairs of forms of two sides, part by part; a form on both sides pairs with itself at 1.
+
+    Some pairs come in several parts.
+    """
     shared = np.intersect1d(side_a, side_b)
-    left, right, value = [shared], [shared], [np.ones(len(shared))]
+    yield shared, shared, np.ones(len(shared))
     in_a, in_b = np.isin(np.arange(len(shingled.forms)), side_a), np.isin(np.arange(len(shingled.forms)), side_b)
     for kind in KINDS:
         bands = Bands(shingled, kind, jaccard)
@@ -236,12 +273,7 @@ def _across(
             a, b = a[likely], b[likely]
             found = within.jaccard(a, b)
             keep = found >= jaccard
-            left.append(a[keep])
-            right.append(b[keep])
-            value.append(found[keep])
-    a, b, values = np.concatenate(left), np.concatenate(right), np.concatenate(value)
-    _, once = np.unique(np.stack([a, b]), axis=1, return_index=True)
-    return a[once], b[once], values[once]
+            yield a[keep], b[keep], found[keep]
 
 
 def _distinct(left: Ints, right: Ints) -> tuple[Ints, Ints]:

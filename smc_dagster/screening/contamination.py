@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from smc_dagster.corpora.near_duplicates import similar
+from smc_dagster.corpora.near_duplicates import closest
 from smc_dagster.corpora.shingles import word_forms, word_runs
 from smc_dagster.study import Screening
 from smc_dagster.tables import ANCHOR_EVAL_SLICES, EVALUATION_SPLITS
@@ -75,29 +75,18 @@ def contamination(texts: pa.Array | pa.ChunkedArray, evaluation: pa.Table, scree
     encoded = pc.dictionary_encode(forms)
     first = np.unique(encoded.indices.to_numpy(zero_copy_only=False), return_index=True)[1]
     ids, known_forms = known.column("doc_id").combine_chunks().take(pa.array(first)), encoded.dictionary
-    value = np.zeros(len(made.dictionary), np.float32)
-    by = np.full(len(made.dictionary), -1, np.int64)
-
-    numbers = pa.array(np.char.mod("%d", np.arange(len(made.dictionary))), pa.string())
-    places = pa.array(np.char.mod("%d", np.arange(len(ids))), pa.string())
-    pairs = similar(numbers, made.dictionary, places, known_forms, screening.floor)
-    left = pairs.column("a").cast(pa.int64()).to_numpy()
-    right = pairs.column("b").cast(pa.int64()).to_numpy()
-    found = pairs.column("jaccard").to_numpy()
-    rank = pc.rank(ids).to_numpy(zero_copy_only=False).astype(np.int64)
-    order = np.lexsort((rank[right], -found, left))
-    best = order[np.unique(left[order], return_index=True)[1]]
-    value[left[best]], by[left[best]] = found[best], right[best]
+    # the evaluation texts are in the order of their ids, so the first of several is that of the smallest id
+    by, value = closest(made.dictionary, known_forms, screening.floor)
 
     runs, theirs = word_runs(made.dictionary, screening.run_words), word_runs(known_forms, screening.run_words)
     # of the evaluation texts with a run, the one of smallest id
-    ordered = np.lexsort((rank[theirs.owners], theirs.hashes))
+    ordered = np.lexsort((theirs.owners, theirs.hashes))
     keys, at = np.unique(theirs.hashes[ordered], return_index=True)
     if len(keys):
         place = np.minimum(np.searchsorted(keys, runs.hashes), len(keys) - 1)
         hit = np.flatnonzero(keys[place] == runs.hashes)
         owner, contaminant = runs.owners[hit], theirs.owners[ordered[at[place[hit]]]]
-        first_hit = np.lexsort((hit, rank[contaminant], owner))
+        first_hit = np.lexsort((hit, contaminant, owner))
         shared, once = np.unique(owner[first_hit], return_index=True)
         by[shared] = contaminant[first_hit][once]
         value[shared] = 1.0

@@ -3,7 +3,8 @@
 What belongs here: mining patterns from the training split and filling them. What does not: how over-used patterns are
 found in a pool (screening/templates.py), which goes by another recipe on purpose.
 
-A pattern is the first sentence of a document with its content phrases taken out as slots: the runs of words outside the
+A pattern is the first plain sentence of a document, with letters in every word (of a domain that has none: its first
+words as they stand), with its content phrases taken out as slots: the runs of words outside the
 150 (at most a third) that the corpus spreads over the most sentences. A label keeps its `templates` most used patterns;
 a slot is filled with a phrase that the label's documents have in such a place (between the same two words, else after
 the same word, else anywhere), as often as they do.
@@ -28,6 +29,7 @@ SLOT = "\0"
 Pattern = tuple[str, ...]
 Place = tuple[str, ...]
 _WIDESPREAD = 150
+_MOST_WORDS = 24
 _MARKUP = re.compile(r":\w+(?::\w+)*:(?=`)|[`*]|~(?=\w)")
 _SENTENCE = re.compile(r"^(.+?[.!?])(?=\s+\S|$)")
 _PLAIN = re.compile(r"^[^\W\d_][\w.'/-]*,?$")
@@ -43,10 +45,11 @@ class TemplateSettings(BaseModel):
 
 @dataclass
 class Mined:
-    """What a label, or a domain, offers: how often each pattern is used, and the phrases of each place."""
+    """What a label, or a domain, offers: how often each pattern is used, the phrases of each place, and sentences."""
 
     patterns: Counter[Pattern] = field(default_factory=Counter)
     phrases: defaultdict[Place, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    sentences: Counter[str] = field(default_factory=Counter)
 
     def at(self, before: str, after: str) -> Counter[str]:
         """Phrases for a slot: from the narrowest place that offers three, else from the one that offers most."""
@@ -68,15 +71,20 @@ class Template:
 
 
 def _texts(train: pa.Table, counts: Mapping[str, int], settings: TemplateSettings, seed: int) -> dict[str, list[str]]:
-    texts = train.column("text").to_pylist()
+    texts, domains = train.column("text").to_pylist(), train.column("domain").to_pylist()
     sentences = [_plain_words(text) for text in texts]
+    plain = {domain for domain, words in zip(domains, sentences, strict=True) if words}
+    sentences = [
+        words if domain in plain else _first_words(text)
+        for domain, words, text in zip(domains, sentences, texts, strict=True)
+    ]
     voice = _voice(sentences)
     sentences = [[voice.get(words[0], words[0]), *words[1:]] if words else [] for words in sentences]
     kept = _widespread(sentences)
     by_label: defaultdict[str, Mined] = defaultdict(Mined)
     by_domain: defaultdict[str, Mined] = defaultdict(Mined)
     domain_of = {}
-    rows = zip(train.column("domain").to_pylist(), train.column("label").to_pylist(), sentences, strict=True)
+    rows = zip(domains, train.column("label").to_pylist(), sentences, strict=True)
     for domain, label, words in rows:
         domain_of[label] = domain
         if words:
@@ -92,14 +100,23 @@ def _texts(train: pa.Table, counts: Mapping[str, int], settings: TemplateSetting
 
 def _plain_words(text: str) -> list[str]:
     """Words of the first sentence without markup; none where it does not read as a plain sentence."""
-    flat = " ".join(_MARKUP.sub("", text).split())
-    found = _SENTENCE.match(flat)
-    words = (found.group(1) if found else flat).rstrip(".!?:; ").split()
-    if not 3 <= len(words) <= 24 or not all(_PLAIN.match(word) for word in words) or words[-1].endswith(","):
+    words = _sentence(text)
+    if not 3 <= len(words) <= _MOST_WORDS or not all(_PLAIN.match(word) for word in words) or words[-1].endswith(","):
         return []
     # the capital of a sentence's first word is not the word's own
     first = words[0][0].lower() + words[0][1:] if words[0][1:].islower() or len(words[0]) == 1 else words[0]
     return [first, *words[1:]]
+
+
+def _first_words(text: str) -> list[str]:
+    """What stands for a sentence in a domain without a plain one, such as one of codes and numbers."""
+    return _sentence(text)[:_MOST_WORDS]
+
+
+def _sentence(text: str) -> list[str]:
+    flat = " ".join(_MARKUP.sub("", text).split())
+    found = _SENTENCE.match(flat)
+    return (found.group(1) if found else flat).rstrip(".!?:; ").split()
 
 
 def _widespread(sentences: Sequence[list[str]]) -> frozenset[str]:
@@ -130,6 +147,7 @@ def _mine(mined: Mined, words: list[str], kept: frozenset[str]) -> None:
         else:
             parts.append(SLOT)
             phrases.append([word])
+    mined.sentences[" ".join(words)] += 1
     slots = iter(phrases)
     usable = True
     for at, part in enumerate(parts):
@@ -169,7 +187,9 @@ def _fill(
                 columns.append([part] * len(rows))
                 continue
             before, after = pattern[at - 1] if at else "", pattern[at + 1] if at + 1 < len(pattern) else ""
-            offered = own.at(before, after) or domain.at(before, after) or Counter({"item": 1})
+            # where every word is widespread, or none is, there is nothing to fill, and sentences stay whole
+            offered = own.at(before, after) or domain.at(before, after) or own.sentences or domain.sentences
+            offered = offered or Counter({"item": 1})
             phrases = sorted(offered)
             drawn = _draw(random, [offered[phrase] for phrase in phrases], len(rows))
             columns.append([phrases[i] for i in drawn])

@@ -15,7 +15,7 @@ from scipy.stats import binom
 from smc_dagster.corpora import bands, crowds, near_duplicates
 from smc_dagster.corpora.bands import Bands, fewest_agreeing, rows_per_band
 from smc_dagster.corpora.crowds import Crowd, close_pairs
-from smc_dagster.corpora.near_duplicates import Judge, clusters, similar
+from smc_dagster.corpora.near_duplicates import Judge, closest, clusters, similar
 from smc_dagster.corpora.shingles import (
     REACH_WORDS,
     SHORT_WORDS,
@@ -285,6 +285,25 @@ def test_similar_is_the_true_pairs_across() -> None:
     assert got <= want
     assert len(got) >= 0.99 * len(want)
     assert min(found["jaccard"].to_pylist()) >= np.float32(0.8)
+
+
+def test_the_closest_is_the_first_of_the_most_similar(monkeypatch: pytest.MonkeyPatch) -> None:
+    # so few pairs at once that a text's pairs come in many parts
+    monkeypatch.setattr(near_duplicates, "_PAIRS", 50)
+    ids, texts = corpus()
+    cut = len(ids) // 2
+    ours, theirs = texts.slice(0, cut), texts.slice(cut)
+    pairs = similar(ids.slice(0, cut), ours, ids.slice(cut), theirs, 0.5)
+    best: dict[str, tuple[float, int]] = {}
+    place = {one: at for at, one in reversed(list(enumerate(ids.slice(cut).to_pylist())))}
+    for row in pairs.to_pylist():
+        other = -row["jaccard"], place[row["b"]]
+        best[row["a"]] = min(best.get(row["a"], other), other)
+    want = [best.get(one, (0.0, -1)) for one in ids.slice(0, cut).to_pylist()]
+    assert 50 < sum(at >= 0 for _, at in want) < cut
+    at, value = closest(ours, theirs, 0.5)
+    assert at.tolist() == [one for _, one in want]
+    assert value.tolist() == [-jaccard for jaccard, _ in want]
 
 
 def test_similar_gives_every_copy() -> None:

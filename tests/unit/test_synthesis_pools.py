@@ -157,6 +157,23 @@ def test_templates_are_few_polished_and_of_the_labels_own_words() -> None:
     assert sum(len(set(texts)) for texts in one.values()) < sum(len(set(texts)) for texts in made.values())
 
 
+def test_a_domain_of_codes_has_templates_too() -> None:
+    random = np.random.default_rng(2)
+    texts = [f"error {random.integers(1000)} in line {n % 7} of {random.choice(['a.c', 'b.c'])}" for n in range(60)]
+    plain = [f"Return the {one} of the thing." for one in ("size", "name", "kind")] * 40
+    rows = pa.table(
+        {
+            "domain": ["codes"] * 60 + ["words"] * 120,
+            "label": [f"codes.{n % 2}" for n in range(60)] + ["words.one"] * 120,
+            "text": texts + plain,
+        }
+    )
+    made = generate(Template(), rows, {"codes.0": 30, "codes.1": 30, "words.one": 5}, TemplateSettings(), 1)
+    assert len(set(made["codes.0"])) > 10
+    assert all(re.fullmatch(r"Error \d+ in line \d of [ab]\.c\.", text) for text in made["codes.0"] + made["codes.1"])
+    assert set(made["words.one"]) <= set(plain)
+
+
 def test_one_voice() -> None:
     texts = [f"Returns the {one} of the thing." for one in ("size", "name", "kind")] * 3
     texts += [f"Return the {one} of the thing." for one in ("age", "face", "hue")] * 3
