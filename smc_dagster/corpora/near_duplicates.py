@@ -1,8 +1,8 @@
 """Clusters of near-duplicate texts, and near-duplicate pairs across two sets.
 
 What belongs here: which of the proposed pairs are verified, and what is made of these. What does not: what proposes
-them (bands.py), the shingle recipe and its Jaccard (shingles.py), and what is done about duplicates (real.py,
-screening/).
+them (bands.py), comparing all with all where that costs less (all_with_all.py), the shingle recipe and its Jaccard
+(shingles.py), and what is done about duplicates (real.py, screening/).
 
 Signatures only propose (bands.py); a pair counts when the *true* Jaccard of its shingle sets reaches the threshold.
 
@@ -23,6 +23,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from smc_dagster.corpora.all_with_all import most_similar
 from smc_dagster.corpora.bands import Bands
 from smc_dagster.corpora.crowds import Crowd, close_pairs
 from smc_dagster.corpora.shingles import Comparison, Ints, Kind, Shingled, ascending, word_forms
@@ -32,6 +33,10 @@ _SMALL = 12
 # a bucket goes on with star edges while each centre settles so much of what is left
 _PROGRESS = 0.05
 _PAIRS = 2_000_000
+# texts of the other side in a bucket from which on comparing all with all is thought of; it is done where the buckets
+# propose so many pairs for each that it compares
+_CROWD = 256
+_ALL_COST = 0.1
 
 
 def clusters(ids: pa.Array | pa.ChunkedArray, texts: pa.Array | pa.ChunkedArray, jaccard: float) -> pa.Array:
@@ -78,7 +83,7 @@ def similar(
     code = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     code_a, code_b = code[: len(forms_a)], code[len(forms_a) :]
     shingled = Shingled(encoded.dictionary)
-    parts = list(_across(shingled, np.unique(code_a), np.unique(code_b), jaccard))
+    parts = list(_across(shingled, np.unique(code_a), np.unique(code_b), jaccard, every=True))
     left, right, value = (np.concatenate([part[i] for part in parts]) for i in range(3))
     _, once = np.unique(np.stack([left, right]), axis=1, return_index=True)
     left, right, value = left[once], right[once], value[once]
@@ -106,14 +111,16 @@ def closest(
         0 where there is none.
     """
     forms_a, forms_b = word_forms(texts), word_forms(others)
-    encoded = pc.dictionary_encode(pa.concat_arrays([forms_a, forms_b]))
+    # the others first, so that their forms are in the order of their places
+    encoded = pc.dictionary_encode(pa.concat_arrays([forms_b, forms_a]))
     code = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    code_a, code_b = code[: len(forms_a)], code[len(forms_a) :]
+    code_b, code_a = code[: len(forms_b)], code[len(forms_b) :]
     none = len(code_b)
     place = np.full(len(encoded.dictionary), none, np.int64)
     np.minimum.at(place, code_b, np.arange(none))
     value, nearest = np.zeros(len(place), np.float32), np.full(len(place), none, np.int64)
-    for left, right, found in _across(Shingled(encoded.dictionary), np.unique(code_a), np.unique(code_b), jaccard):
+    shingled = Shingled(encoded.dictionary)
+    for left, right, found in _across(shingled, np.unique(code_a), np.unique(code_b), jaccard, every=False):
         known = found.astype(np.float32)
         order = np.lexsort((place[right], -known, left))
         best = order[np.unique(left[order], return_index=True)[1]]
@@ -243,11 +250,14 @@ def _connect(component: Ints, left: Ints, right: Ints) -> Ints:
 
 
 def _across(
-    shingled: Shingled, side_a: Ints, side_b: Ints, jaccard: float
+    shingled: Shingled, side_a: Ints, side_b: Ints, jaccard: float, *, every: bool
 ) -> Iterator[tuple[Ints, Ints, npt.NDArray[np.float64]]]:
     """Verified pairs of forms of two sides, part by part; a form on both sides pairs with itself at 1.
 
     Some pairs come in several parts.
+
+    Args:
+        every: all pairs; else the best of each form of `side_a`, of several the first of `side_b`, is among them.
     """
     shared = np.intersect1d(side_a, side_b)
     yield shared, shared, np.ones(len(shared))
@@ -262,6 +272,13 @@ def _across(
         within = Comparison(shingled, kind)
         low = np.searchsorted(bands.bucket[of_b], bands.bucket[of_a], "left")
         number = np.searchsorted(bands.bucket[of_b], bands.bucket[of_a], "right") - low
+        crowded = number >= _CROWD
+        if not every and crowded.any():
+            crowd = np.isin(bands.bucket[of_b], bands.bucket[of_a[crowded]])
+            left, right = np.unique(bands.member[of_a[crowded]]), np.unique(bands.member[of_b[crowd]])
+            if number[crowded].sum() > _ALL_COST * len(left) * len(right):
+                yield from most_similar(within, left, right, jaccard)
+                of_a, low, number = of_a[~crowded], low[~crowded], number[~crowded]
         cuts = np.flatnonzero(np.diff(np.cumsum(number) // _PAIRS)) + 1
         for part in np.split(np.arange(len(of_a)), cuts):
             times = number[part]

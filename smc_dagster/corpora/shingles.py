@@ -124,7 +124,7 @@ class Comparison:
     def jaccard(self, left: Ints, right: Ints) -> npt.NDArray[np.float64]:
         """Jaccard of each pair of forms, 0-1; 0 where the other recipe judges the pair."""
         out = np.zeros(len(left))
-        mine = np.flatnonzero(self._shingled.judged_by(self._kind, left, right))
+        mine = np.flatnonzero(self.judges(left, right))
         for start in range(0, len(mine), _BLOCK):
             part = mine[start : start + _BLOCK]
             members, ends = np.unique(np.stack([left[part], right[part]]), return_inverse=True)
@@ -134,6 +134,10 @@ class Comparison:
             either = size[ends[0]] + size[ends[1]] - both
             out[part] = np.divide(both, either, out=np.zeros(len(part)), where=either > 0)
         return out
+
+    def judges(self, left: Ints, right: Ints) -> npt.NDArray[np.bool_]:
+        """Whether pairs of forms are judged on this recipe."""
+        return self._shingled.judged_by(self._kind, left, right)
 
     def sizes(self, members: Ints) -> Ints:
         """The most shingles that each of these forms can have."""

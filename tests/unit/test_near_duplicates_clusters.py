@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-from functools import cache
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.stats import binom
 
@@ -17,7 +16,6 @@ from smc_dagster.corpora.bands import Bands, fewest_agreeing, rows_per_band
 from smc_dagster.corpora.crowds import Crowd, close_pairs
 from smc_dagster.corpora.near_duplicates import Judge, closest, clusters, similar
 from smc_dagster.corpora.shingles import (
-    REACH_WORDS,
     SHORT_WORDS,
     Comparison,
     Kind,
@@ -28,6 +26,7 @@ from smc_dagster.corpora.shingles import (
     word_runs,
 )
 from tests.unit.docstring_text import docstrings
+from tests.unit.near_duplicate_world import brute_force, corpus, python_shingles, true_pairs
 
 pytestmark = pytest.mark.unit
 
@@ -37,68 +36,6 @@ def _what_all_tests_share() -> None:
     # importing daft and the brute force are not the cost of any one test
     signatures(pa.array(["so that daft is imported"]), "chars")
     brute_force(0.8)
-
-
-def edited(text: str, times: int, source: random.Random, vocabulary: list[str]) -> str:
-    words = text.split()
-    for _ in range(times):
-        place = source.randrange(len(words))
-        kind = source.random()
-        if kind < 0.4:
-            words[place] = source.choice(vocabulary)
-        elif kind < 0.7 and len(words) > 3:
-            del words[place]
-        else:
-            words.insert(place, source.choice(vocabulary))
-    return " ".join(words)
-
-
-@cache
-def corpus() -> tuple[pa.Array, pa.Array]:
-    """About 1100 docstrings and edits of them, short and long, in a shuffled order of ids."""
-    source = random.Random(5)
-    texts = [text for _, _, text in docstrings()]
-    source.shuffle(texts)
-    vocabulary = sorted(set(" ".join(texts).split()))
-    long = [text for text in texts if len(text.split()) >= SHORT_WORDS - 2][:200]
-    planted = [edited(source.choice(texts[:150]), source.choice((1, 1, 2)), source, vocabulary) for _ in range(150)]
-    planted += [edited(source.choice(long), source.choice((1, 2, 3)), source, vocabulary) for _ in range(150)]
-    texts = texts[:600] + long + planted
-    ids = [f"{number:05d}" for number in range(len(texts))]
-    source.shuffle(ids)
-    return pa.array(ids), pa.array(texts)
-
-
-def python_shingles(form: str, kind: str) -> frozenset[str]:
-    if kind == "chars":
-        return frozenset(form[i : i + 4] for i in range(max(1, len(form) - 3)))
-    words = form.split()
-    return frozenset(" ".join(words[i : i + 2]) for i in range(max(1, len(words) - 1)))
-
-
-@cache
-def brute_force(threshold: float) -> list[tuple[int, int]]:
-    """Pairs of the corpus by definition."""
-    return true_pairs(corpus()[1], threshold)
-
-
-def true_pairs(texts: pa.Array, threshold: float) -> list[tuple[int, int]]:
-    """Pairs by definition: every text with every other, on sets that Python made."""
-    forms = word_forms(texts).to_pylist()
-    words = np.array([len(form.split()) for form in forms])
-    short, long = np.minimum.outer(words, words), np.maximum.outer(words, words)
-    pairs = np.zeros(short.shape, bool)
-    for kind, judged in (("chars", short < SHORT_WORDS), ("words", short >= SHORT_WORDS)):
-        made = [python_shingles(form, kind) for form in forms]
-        number = {one: i for i, one in enumerate(sorted(frozenset().union(*made)))}
-        holds = csr_matrix(
-            (np.ones(sum(map(len, made))), [number[x] for one in made for x in one], np.cumsum([0, *map(len, made)]))
-        )
-        both = (holds @ holds.T).toarray()
-        size = both.diagonal()
-        pairs |= judged & (both >= threshold * (np.add.outer(size, size) - both))
-    pairs &= ~((short < SHORT_WORDS) & (long >= REACH_WORDS))
-    return list(zip(*np.nonzero(np.triu(pairs, 1)), strict=True))
 
 
 def test_recall_and_precision_against_brute_force() -> None:
@@ -275,55 +212,6 @@ def test_equal_texts_join_without_a_signature(monkeypatch: pytest.MonkeyPatch) -
     assert clusters(pa.array(["b", "a", "c"]), texts, 0.8).to_pylist() == ["a", "a", "c"]
 
 
-def test_similar_is_the_true_pairs_across() -> None:
-    ids, texts = corpus()
-    cut = len(ids) // 2
-    found = similar(ids.slice(0, cut), texts.slice(0, cut), ids.slice(cut), texts.slice(cut), 0.8)
-    want = {(ids[i].as_py(), ids[j].as_py()) for i, j in brute_force(0.8) if i < cut <= j}
-    got = set(zip(found["a"].to_pylist(), found["b"].to_pylist(), strict=True))
-    assert len(want) > 50
-    assert got <= want
-    assert len(got) >= 0.99 * len(want)
-    assert min(found["jaccard"].to_pylist()) >= np.float32(0.8)
-
-
-def test_the_closest_is_the_first_of_the_most_similar(monkeypatch: pytest.MonkeyPatch) -> None:
-    # so few pairs at once that a text's pairs come in many parts
-    monkeypatch.setattr(near_duplicates, "_PAIRS", 50)
-    ids, texts = corpus()
-    cut = len(ids) // 2
-    ours, theirs = texts.slice(0, cut), texts.slice(cut)
-    pairs = similar(ids.slice(0, cut), ours, ids.slice(cut), theirs, 0.5)
-    best: dict[str, tuple[float, int]] = {}
-    place = {one: at for at, one in reversed(list(enumerate(ids.slice(cut).to_pylist())))}
-    for row in pairs.to_pylist():
-        other = -row["jaccard"], place[row["b"]]
-        best[row["a"]] = min(best.get(row["a"], other), other)
-    want = [best.get(one, (0.0, -1)) for one in ids.slice(0, cut).to_pylist()]
-    assert 50 < sum(at >= 0 for _, at in want) < cut
-    at, value = closest(ours, theirs, 0.5)
-    assert at.tolist() == [one for _, one in want]
-    assert value.tolist() == [-jaccard for jaccard, _ in want]
-
-
-def test_similar_gives_every_copy() -> None:
-    ours, theirs = pa.array(["Close it now.", "close it NOW"]), pa.array(["Close it now"] * 2)
-    found = similar(pa.array(["a1", "a2"]), ours, pa.array(["b1", "b2"]), theirs, 0.8)
-    assert found.to_pylist() == [{"a": a, "b": b, "jaccard": 1.0} for a in ("a1", "a2") for b in ("b1", "b2")]
-
-
-def test_across_the_length_boundary_characters_decide() -> None:
-    short = (
-        "Wait until the transport has been closed and every buffered byte is flushed to the peer or the given"
-        " timeout in seconds passes"
-    )
-    long = short + " has run"
-    assert len(short.split()) == SHORT_WORDS - 1
-    found = similar(pa.array(["s"]), pa.array([short]), pa.array(["l"]), pa.array([long]), 0.8)
-    a, b = (python_shingles(word_forms(pa.array([one]))[0].as_py(), "chars") for one in (short, long))
-    assert found["jaccard"].to_pylist() == pytest.approx([len(a & b) / len(a | b)])
-
-
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0])
 def test_bands_propose_pairs_at_any_threshold(threshold: float) -> None:
     rows = rows_per_band(threshold)
@@ -363,6 +251,8 @@ def test_no_rows() -> None:
     none = pa.array([], pa.string())
     assert clusters(none, none, 0.8).to_pylist() == []
     assert similar(none, none, pa.array(["b"]), pa.array(["Close it now."]), 0.8).num_rows == 0
+    assert closest(none, pa.array(["Close it now."]), 0.8)[0].tolist() == []
+    assert closest(pa.array(["Close it now."]), none, 0.8)[0].tolist() == [-1]
     assert similar(none, none, none, none, 0.8).num_rows == 0
 
 
