@@ -59,7 +59,7 @@ CODE_VERSIONS = {
     "domain_sensitivity": "2",
     "domain_correlations": "2",
     "benchmark_coverage": "1",
-    "study_report": "7",
+    "study_report": "8",
     "arm_audit": "1",
     "released_model": "1",
 }

@@ -15,7 +15,8 @@ from smc_dagster.errors import LakeError
 
 
 def findings(study: StudyOption = None, lake: LakeOption = None, as_json: JsonOption = False) -> None:
-    """What was found: the headline table, onsets and safe shares."""
+    """What was found: the answer by domain, the headline table, onsets and safe shares."""
+    from smc_dagster.findings import report_answer
     from smc_dagster.findings.store import read_summary
 
     bench = opened(study, lake)
@@ -31,6 +32,11 @@ def findings(study: StudyOption = None, lake: LakeOption = None, as_json: JsonOp
     out.print(f"[bold]{printable(bench.study.title)}[/bold]  (fingerprint {shown['fingerprint']})")
     if shown.get("answer"):
         out.print(printable(shown["answer"]), "\n")
+    domains = report_answer.rows(shown.get("domain_answer", []))
+    if domains:
+        columns = {"domain": "domain", "words": "share_in_use_is", "in_use": "in_use", "safe": "safe", "cap": "cap"}
+        told = [{name: row[own] for own, name in columns.items()} | {"why": row["why"]} for row in domains]
+        out.print(table("How much synthetic text each domain can take", told))
     headline = ["series", "measure", "claim", "share", "estimate", "interval", "verdict", "n", "replicates", "n_needed"]
     out.print(table("Headline", _with_intervals(shown["headline"]), headline))
     onset = [row for row in shown["onset"] if row["domain"] == "*" or row["status"] != "insufficient_data"]

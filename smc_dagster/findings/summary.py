@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from smc_dagster.findings.collect import Evidence
+from smc_dagster.findings.domain_answer import domain_answers
 from smc_dagster.findings.draw import Findings
 from smc_dagster.findings.sentences import answer
 from smc_dagster.study import Study
@@ -22,10 +23,10 @@ BUDGET_METRICS = ("steps", "examples_seen", "tokens_seen", "flops")
 def summary(study: Study, findings: Findings, fingerprint: str) -> dict[str, Any]:
     """The findings as plain JSON values; what is not a number is null.
 
-    Keys: study, fingerprint, answer, headline, onset, safe_shares, budget, and beyond these attribution,
-        mitigation_effects, provenance_thresholds, strictness_trade, benchmark_coverage, domain_sensitivity,
-        domain_correlations, arms, notes. Rows of `headline` have `control`: whether the series loses real rows and
-        no synthetic ones come.
+    Keys: study, fingerprint, answer, domain_answer, headline, onset, safe_shares, budget, and beyond these
+        attribution, mitigation_effects, provenance_thresholds, strictness_trade, benchmark_coverage,
+        domain_sensitivity, domain_correlations, arms, notes. Rows of `domain_answer` are those of `domain_answers`;
+        those of `headline` have `control`: whether the series loses real rows and no synthetic ones come.
     """
     controls = {series.name for series in study.series if series.is_control}
     headline = [{**row, "control": row["series"] in controls} for row in plain_rows(findings.headline)]
@@ -34,6 +35,7 @@ def summary(study: Study, findings: Findings, fingerprint: str) -> dict[str, Any
         "study": study.name,
         "fingerprint": fingerprint,
         "answer": answer(study, findings.headline, findings.onset),
+        "domain_answer": domain_answers(study, findings.safe_shares, evidence.composition),
         "headline": headline,
         "onset": plain_rows(findings.onset),
         "safe_shares": plain_rows(findings.safe_shares),

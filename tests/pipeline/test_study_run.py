@@ -84,6 +84,20 @@ def test_a_second_run_makes_nothing(tiny: Site) -> None:
     assert outcome["runs"] == []
 
 
+def test_findings_say_first_what_each_domain_can_take(tiny: Site) -> None:
+    answers = tiny.json("findings")["domain_answer"]
+    shown = tiny.smc("findings", COLUMNS="250").stdout
+    _, _, rest = shown.partition("How much synthetic text each domain can take")
+    by_domain, _, others = rest.partition("Headline")
+    assert others
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in by_domain.splitlines() if "│" in line]
+    found = {row[0]: row for row in rows if row[0]}
+    assert answers[0]["domain"] == "*"
+    assert found.keys() == {"all domains", *(row["domain"] for row in answers[1:])}
+    for row in answers[1:]:
+        assert found[row["domain"]][2] == f"{row['share_in_use'] * 100:.3g} %"
+
+
 def test_arms_show_what_is_built_and_what_it_costs(tiny: Site, tmp_path: Path) -> None:
     shown = tiny.json("arms")
     assert [row["arm"] for row in shown] == [arm.key for arm in STUDY.arms]

@@ -201,6 +201,8 @@ def test_the_summary_has_the_promised_shape(drawn):
     found = summary(STUDY, drawn["knee"], "abc")
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert (found["study"], found["fingerprint"]) == ("known", "abc")
+    assert [row["domain"] for row in found["domain_answer"]] == ["*", "asyncio", "json", "numpy"]
+    assert {"status", "share_in_use", "safe_share", "cap", "note"} <= found["domain_answer"][0].keys()
     promised = {"measure", "claim", "estimate", "low", "high", "verdict", "series", "share"}
     assert all(promised <= row.keys() for row in found["headline"])
     assert {row["series"] for row in found["headline"] if row["control"]} == {"drop"}
