@@ -34,9 +34,9 @@ def findings(study: StudyOption = None, lake: LakeOption = None, as_json: JsonOp
         out.print(printable(shown["answer"]), "\n")
     domains = report_answer.rows(shown.get("domain_answer", []))
     if domains:
-        columns = {"domain": "domain", "words": "share_in_use_is", "in_use": "in_use", "safe": "safe", "cap": "cap"}
-        told = [{name: row[own] for own, name in columns.items()} | {"why": row["why"]} for row in domains]
-        out.print(table("How much synthetic text each domain can take", told))
+        stands = [{**row, "share_in_use_is": row["words"]} for row in domains]
+        columns = ["domain", "share_in_use_is", "in_use", "safe", "cap", "why"]
+        out.print(table("How much synthetic text each domain can take", stands, columns))
     headline = ["series", "measure", "claim", "share", "estimate", "interval", "verdict", "n", "replicates", "n_needed"]
     out.print(table("Headline", _with_intervals(shown["headline"]), headline))
     onset = [row for row in shown["onset"] if row["domain"] == "*" or row["status"] != "insufficient_data"]
