@@ -25,6 +25,7 @@ def made_job(
     max_tokens: int,
     learning_rate: float = 1e-4,
     checkpoint_every: int | None = None,
+    label_smoothing: float = 0.0,
 ) -> Job:
     """A job of one arm on the default network.
 
@@ -45,7 +46,7 @@ def made_job(
         steps, batch = rows.shape
         replicates += 1
     every = checkpoint_every or steps
-    settings = Settings(1, False, 0, max_tokens, steps, batch, learning_rate, 0.01, 0.1, every)
+    settings = Settings(1, False, 0, max_tokens, steps, batch, learning_rate, 0.01, 0.1, every, label_smoothing)
     job = Job(folder, "bench", labels, settings, 2, list(range(replicates)), [arm])
     write_job(job)
     return job

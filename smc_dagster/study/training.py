@@ -55,6 +55,9 @@ class Training(Model):
     learning_rate: float = Field(default=1e-2, gt=0, le=1)
     weight_decay: float = Field(default=0.1, ge=0, le=1)
     warmup: float = Field(default=0.1, ge=0, lt=1, description="share of steps with a rising learning rate")
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=1, description="tuning `full`: part of the target that all labels share"
+    )
     checkpoint_every: int = Field(
         default=200, ge=1, description="tuning `full`: steps that a killed run repeats at most"
     )
@@ -66,7 +69,7 @@ class Training(Model):
 
     @model_validator(mode="after")
     def _keys_fit_tuning(self) -> Training:
-        foreign = {Tuning.HEAD: ("model", "checkpoint_every"), Tuning.FULL: ("hidden",)}[self.tuning]
+        foreign = {Tuning.HEAD: ("model", "checkpoint_every", "label_smoothing"), Tuning.FULL: ("hidden",)}[self.tuning]
         for name in foreign:
             if name in self.model_fields_set and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} is of no use with tuning `{self.tuning.value}`: take it out")

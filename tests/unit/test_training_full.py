@@ -229,6 +229,7 @@ def test_a_network_by_folder_and_what_is_wrong_with_it(base: Path, tmp_path: Pat
         ({"tuning": "full", "learning_rate": 1e-4, "hidden": 32}, "hidden is of no use with tuning `full`"),
         ({"model": {"folder": "x"}}, "model is of no use with tuning `head`"),
         ({"checkpoint_every": 5}, "checkpoint_every is of no use with tuning `head`"),
+        ({"label_smoothing": 0.1}, "label_smoothing is of no use with tuning `head`"),
         (
             {"tuning": "full", "learning_rate": 1e-4, "model": {"name": "a", "folder": "b"}},
             "`training.model`: give one of name, folder and config; name and folder are given",

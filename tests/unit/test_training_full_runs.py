@@ -32,7 +32,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_networks_are_those_of_a_plain_loop(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against torch's own loop over whole batches of padded texts, from the texts on."""
-    asked = study(base, weight_decay=0.5, warmup=0.5)
+    asked = study(base, weight_decay=0.5, warmup=0.5, label_smoothing=0.3)
     job = job_of(tmp_path / "job", asked, "one@00")
     starts: list[torch.nn.Module] = []
     began = network.begin
@@ -59,7 +59,7 @@ def test_networks_are_those_of_a_plain_loop(base: Path, tmp_path: Path, monkeypa
             # padded beyond the longest, which must change nothing
             given = tokenizer(texts, padding="max_length", max_length=20, return_tensors="pt")
             z = model(input_ids=given["input_ids"], attention_mask=given["attention_mask"]).logits
-            loss = torch.nn.functional.cross_entropy(z, torch.from_numpy(codes.astype(np.int64)))
+            loss = torch.nn.functional.cross_entropy(z, torch.from_numpy(codes.astype(np.int64)), label_smoothing=0.3)
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -49,6 +49,7 @@ class Settings:
     weight_decay: float
     warmup: float
     checkpoint_every: int
+    label_smoothing: float = 0.0
 
 
 @dataclass(frozen=True)

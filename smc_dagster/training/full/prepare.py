@@ -108,6 +108,7 @@ def _write(
                 "weight_decay",
                 "warmup",
                 "checkpoint_every",
+                "label_smoothing",
             }
         ),
     )

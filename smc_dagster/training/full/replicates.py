@@ -132,7 +132,9 @@ def train_stack(group: Sequence[Replicate], place: Any, progress: Progress | Non
         filled = [_filled(own, job.settings.padding, length) for own in texts]
         z = called.logits(owned, np.stack([ids for ids, _ in filled]), np.stack([mask for _, mask in filled]))
         target = torch.from_numpy(wanted).to(place)
-        each = torch.nn.functional.cross_entropy(z.flatten(0, 1), target.flatten(), reduction="none")
+        each = torch.nn.functional.cross_entropy(
+            z.flatten(0, 1), target.flatten(), reduction="none", label_smoothing=job.settings.label_smoothing
+        )
         return each.view(target.shape).sum(dim=1) / job.settings.batch
 
     members = [
@@ -174,7 +176,10 @@ def _fit(one: Replicate, model: Any, place: Any, progress: Callable[[int, int], 
         texts, wanted = part
         found = network.logits(model, *_filled(texts, job.settings.padding, max(map(len, texts))))
         target = torch.from_numpy(wanted).to(place)
-        return torch.nn.functional.cross_entropy(found, target, reduction="sum") / job.settings.batch
+        total = torch.nn.functional.cross_entropy(
+            found, target, reduction="sum", label_smoothing=job.settings.label_smoothing
+        )
+        return total / job.settings.batch
 
     return fit(
         model,
