@@ -72,6 +72,10 @@ def main() -> int:
             checkpoint_every=100,
         )
     job = read_job(chosen.folder)
+    settings = job.settings
+    asked = chosen.epochs * len(said["train"]) // BATCH, chosen.rate, chosen.smoothing
+    if (settings.steps, settings.learning_rate, settings.label_smoothing) != asked:
+        parser.error(f"{chosen.folder} holds a job of other settings; give another folder")
     last = time.monotonic()
 
     def tell(arm: str, replicate: int, done: int, total: int) -> None:

@@ -39,9 +39,9 @@ CODE_VERSIONS = {
     "generator_model": "1",
     "synthetic_documents": "2",
     "synthetic_embeddings": "1",
-    "synthetic_scores": "5",
+    "synthetic_scores": "6",
     "pool_overlaps": "1",
-    "synthetic_profile": "3",
+    "synthetic_profile": "2",
     "drift": "1",
     "day_drift": "1",
     "mixture_documents": "2",
@@ -339,6 +339,9 @@ class Lineage:
             inputs |= self._inputs((f"synthetic_{text}", series.pool))
         # how often a checkpoint is written changes no weight; where the network lies neither
         part = training.model_dump(mode="json", exclude={"model", "checkpoint_every"})
+        if not training.label_smoothing:
+            # as before there was any
+            del part["label_smoothing"]
         return part | ({"network": self._network} if training.is_full else {}), inputs
 
     def _predictions(self, key: str) -> Made:

@@ -69,7 +69,7 @@ def contamination(texts: pa.Array | pa.ChunkedArray, evaluation: pa.Table, scree
     """
     made = pc.dictionary_encode(word_forms(texts))
     row = made.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    # equal texts once on either side, as equal texts on both give the product of their numbers in pairs
+    # equal texts once on either side: they have the same matches
     known = evaluation.select(["doc_id", "text"]).sort_by("doc_id").combine_chunks()
     forms = word_forms(known.column("text"))
     encoded = pc.dictionary_encode(forms)

@@ -168,8 +168,6 @@ def _real_side(
     half = np.zeros(len(domain), bool)
     for one in sorted(set(domain.tolist())):
         half[np.flatnonzero(domain == one)[1::2]] = True
-    # text below a near-duplicate does not count here, so it is not looked for
-    near = screening.model_copy(update={"contamination_floor": screening.jaccard})
     templated = np.zeros(len(domain), bool)
     for mask in (half, ~half):
         mine, other = train.filter(pa.array(mask)), train.filter(pa.array(~mask))
@@ -185,7 +183,7 @@ def _real_side(
         exact=_codes(normalised(train.column("text"))),
         cluster=_codes(_flat(train, "cluster_id")),
         templated=templated,
-        contaminated=_is_contaminated(contamination(train.column("text"), evaluation, near).kind),
+        contaminated=_is_contaminated(contamination(train.column("text"), evaluation, screening).kind),
         words=word_counts(word_forms(train.column("text"))),
         tail=np.array(train.column("is_tail").to_pylist(), bool),
         half=half,

@@ -3,8 +3,8 @@
 What belongs here: mining patterns from the training split and filling them. What does not: how over-used patterns are
 found in a pool (screening/templates.py), which goes by another recipe on purpose.
 
-A pattern is the first plain sentence of a document, with letters in every word (of a domain that has none: its first
-words as they stand), with its content phrases taken out as slots: the runs of words outside the
+A pattern is the first plain sentence of a document, with letters in every word (of a domain that has none: the first
+words of any sentence), with its content phrases taken out as slots: the runs of words outside the
 150 (at most a third) that the corpus spreads over the most sentences. A label keeps its `templates` most used patterns;
 a slot is filled with a phrase that the label's documents have in such a place (between the same two words, else after
 the same word, else anywhere), as often as they do.
@@ -30,8 +30,9 @@ Pattern = tuple[str, ...]
 Place = tuple[str, ...]
 _WIDESPREAD = 150
 _MOST_WORDS = 24
+_MOST_CHARACTERS = 60
 _MARKUP = re.compile(r":\w+(?::\w+)*:(?=`)|[`*]|~(?=\w)")
-_SENTENCE = re.compile(r"^(.+?[.!?])(?=\s+\S|$)")
+_SENTENCE = re.compile(r"^(.+?(?:[.!?](?=\s+\S|$)|[。！？]))")
 _PLAIN = re.compile(r"^[^\W\d_][\w.'/-]*,?$")
 
 
@@ -110,13 +111,14 @@ def _plain_words(text: str) -> list[str]:
 
 def _first_words(text: str) -> list[str]:
     """What stands for a sentence in a domain without a plain one, such as one of codes and numbers."""
-    return _sentence(text)[:_MOST_WORDS]
+    # a text without blanks is one word
+    return [word[:_MOST_CHARACTERS] for word in _sentence(text)[:_MOST_WORDS]]
 
 
 def _sentence(text: str) -> list[str]:
     flat = " ".join(_MARKUP.sub("", text).split())
     found = _SENTENCE.match(flat)
-    return (found.group(1) if found else flat).rstrip(".!?:; ").split()
+    return (found.group(1) if found else flat).rstrip(".!?:; 。！？").split()
 
 
 def _widespread(sentences: Sequence[list[str]]) -> frozenset[str]:
@@ -187,8 +189,10 @@ def _fill(
                 columns.append([part] * len(rows))
                 continue
             before, after = pattern[at - 1] if at else "", pattern[at + 1] if at + 1 < len(pattern) else ""
-            # where every word is widespread, or none is, there is nothing to fill, and sentences stay whole
-            offered = own.at(before, after) or domain.at(before, after) or own.sentences or domain.sentences
+            offered = own.at(before, after) or domain.at(before, after)
+            if not offered and pattern == (SLOT,):
+                # every word is widespread, or none is: there is nothing to fill, and sentences stay whole
+                offered = own.sentences or domain.sentences
             offered = offered or Counter({"item": 1})
             phrases = sorted(offered)
             drawn = _draw(random, [offered[phrase] for phrase in phrases], len(rows))

@@ -174,6 +174,24 @@ def test_a_domain_of_codes_has_templates_too() -> None:
     assert set(made["words.one"]) <= set(plain)
 
 
+def test_where_there_is_nothing_to_fill_sentences_stay_whole() -> None:
+    spoken = [f"把{one}放在桌子上。然后离开房间。" for one in ("书", "笔", "纸", "杯子")] * 5
+    comma = ["Close it, then stop."] * 30
+    other = [f"Return the {one} of the thing and then stop." for one in ("size", "name", "kind")] * 10
+    rows = pa.table(
+        {
+            "domain": ["zh"] * 20 + ["comma"] * 30 + ["other"] * 30,
+            "label": ["zh.a"] * 20 + ["comma.a"] * 30 + ["other.a"] * 30,
+            "text": spoken + comma + other,
+        }
+    )
+    made = generate(Template(), rows, {"zh.a": 20, "comma.a": 5, "other.a": 5}, TemplateSettings(), 1)
+    # the first sentence, not the document
+    assert set(made["zh.a"]) == {f"把{one}放在桌子上." for one in ("书", "笔", "纸", "杯子")}
+    # a sentence never lands in the slot of another
+    assert all(len(text.split()) <= 4 for text in made["comma.a"])
+
+
 def test_one_voice() -> None:
     texts = [f"Returns the {one} of the thing." for one in ("size", "name", "kind")] * 3
     texts += [f"Return the {one} of the thing." for one in ("age", "face", "hue")] * 3
