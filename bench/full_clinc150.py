@@ -28,10 +28,15 @@ EPOCHS, BATCH, MAX_TOKENS, RATE, SMOOTHING = 6, 32, 64, 2e-4, 0.1
 ACCURACY = 0.96
 
 
+def steps_of(epochs: int, questions: int) -> int:
+    """Whole batches in so many epochs."""
+    return epochs * questions // BATCH
+
+
 def orders(codes: np.ndarray, epochs: int) -> Iterable[tuple[np.ndarray, np.ndarray]]:
     """Every question once an epoch, in a random order."""
     random = np.random.default_rng(1)
-    steps = epochs * len(codes) // BATCH
+    steps = steps_of(epochs, len(codes))
     rows = np.concatenate([random.permutation(len(codes)) for _ in range(epochs)])[: steps * BATCH]
     rows = rows.reshape(steps, BATCH)
     return [(rows, codes[rows])]
@@ -73,7 +78,7 @@ def main() -> int:
         )
     job = read_job(chosen.folder)
     settings = job.settings
-    asked = chosen.epochs * len(said["train"]) // BATCH, chosen.rate, chosen.smoothing
+    asked = steps_of(chosen.epochs, len(said["train"])), chosen.rate, chosen.smoothing
     if (settings.steps, settings.learning_rate, settings.label_smoothing) != asked:
         parser.error(f"{chosen.folder} holds a job of other settings; give another folder")
     last = time.monotonic()

@@ -340,7 +340,7 @@ class Lineage:
         # how often a checkpoint is written changes no weight; where the network lies neither
         part = training.model_dump(mode="json", exclude={"model", "checkpoint_every"})
         if not training.label_smoothing:
-            # as before there was any
+            # what is trained without it does not depend on it: checkpoints from before the setting came stay fresh
             del part["label_smoothing"]
         return part | ({"network": self._network} if training.is_full else {}), inputs
 

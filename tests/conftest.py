@@ -33,6 +33,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(tier)
 
 
+@pytest.fixture(scope="session")
+def daft_is_imported() -> None:
+    """So that the import is not the cost of the first test that compares texts."""
+    import pyarrow as pa
+
+    from smc_dagster.corpora.shingles import signatures
+
+    signatures(pa.array(["so that daft is imported"]), "chars")
+
+
 @dataclass(frozen=True)
 class Site:
     """A data folder with a lake and an instance of its own, and the environment that points at it."""

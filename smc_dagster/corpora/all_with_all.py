@@ -81,11 +81,9 @@ def _common_columns(mine: csr_matrix, theirs: csr_matrix) -> tuple[csr_matrix, c
     shared = np.intersect1d(mine.indices, theirs.indices)
     held = []
     for one in (mine, theirs):
-        column = np.searchsorted(shared, one.indices)
-        kept = column < len(shared)
-        kept[kept] = shared[column[kept]] == one.indices[kept]
-        row = np.repeat(np.arange(one.shape[0]), np.diff(one.indptr))
-        held.append((row[kept], column[kept], one.shape[0]))
+        kept = np.isin(one.indices, shared)
+        row = np.repeat(np.arange(one.shape[0]), np.diff(one.indptr))[kept]
+        held.append((row, np.searchsorted(shared, one.indices[kept]), one.shape[0]))
     pairs = np.prod([np.bincount(column, minlength=len(shared)) for _, column, _ in held], axis=0)
     place = np.empty(len(shared), np.int64)
     place[np.argsort(-pairs, kind="stable")] = np.arange(len(shared))

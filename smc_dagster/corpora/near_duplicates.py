@@ -78,11 +78,7 @@ def similar(
         is in it, so many equal texts on both sides give the product of their numbers: pass distinct texts where that
         matters.
     """
-    forms_a, forms_b = word_forms(texts_a), word_forms(texts_b)
-    encoded = pc.dictionary_encode(pa.concat_arrays([forms_a, forms_b]))
-    code = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    code_a, code_b = code[: len(forms_a)], code[len(forms_a) :]
-    shingled = Shingled(encoded.dictionary)
+    shingled, code_a, code_b = _forms_of_both(texts_a, texts_b)
     parts = list(_across(shingled, np.unique(code_a), np.unique(code_b), jaccard, every=True))
     left, right, value = (np.concatenate([part[i] for part in parts]) for i in range(3))
     _, once = np.unique(np.stack([left, right]), axis=1, return_index=True)
@@ -110,16 +106,12 @@ def closest(
         By text: its place in `others`, the first of several at the same Jaccard, -1 where there is none; the Jaccard,
         0 where there is none.
     """
-    forms_a, forms_b = word_forms(texts), word_forms(others)
     # the others first, so that their forms are in the order of their places
-    encoded = pc.dictionary_encode(pa.concat_arrays([forms_b, forms_a]))
-    code = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    code_b, code_a = code[: len(forms_b)], code[len(forms_b) :]
+    shingled, code_b, code_a = _forms_of_both(others, texts)
     none = len(code_b)
-    place = np.full(len(encoded.dictionary), none, np.int64)
+    place = np.full(len(shingled.forms), none, np.int64)
     np.minimum.at(place, code_b, np.arange(none))
     value, nearest = np.zeros(len(place), np.float32), np.full(len(place), none, np.int64)
-    shingled = Shingled(encoded.dictionary)
     for left, right, found in _across(shingled, np.unique(code_a), np.unique(code_b), jaccard, every=False):
         known = found.astype(np.float32)
         order = np.lexsort((place[right], -known, left))
@@ -247,6 +239,16 @@ def _connect(component: Ints, left: Ints, right: Ints) -> Ints:
     renamed = np.arange(len(component))
     renamed[touched] = touched[np.unique(joined, return_index=True)[1]][joined]
     return renamed[component]
+
+
+def _forms_of_both(
+    first: pa.Array | pa.ChunkedArray, second: pa.Array | pa.ChunkedArray
+) -> tuple[Shingled, Ints, Ints]:
+    """The distinct forms of two sides, those of the first in the order of its texts, and the form of each text."""
+    forms = word_forms(first), word_forms(second)
+    encoded = pc.dictionary_encode(pa.concat_arrays(forms))
+    code = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    return Shingled(encoded.dictionary), code[: len(forms[0])], code[len(forms[0]) :]
 
 
 def _across(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import NormalDist
+from typing import Any
 
 import pyarrow as pa
 
@@ -15,6 +16,7 @@ from smc_dagster.errors import StaleInputError
 from smc_dagster.findings.attribution import build_attribution
 from smc_dagster.findings.benchmark_coverage import build_benchmark_coverage
 from smc_dagster.findings.collect import Evidence, collect
+from smc_dagster.findings.domain_answer import domain_answers
 from smc_dagster.findings.domain_sensitivity import build_domain_correlations, build_domain_sensitivity
 from smc_dagster.findings.domain_traits import read_traits
 from smc_dagster.findings.effects import Effects
@@ -52,6 +54,7 @@ class Findings:
 
     Attributes:
         headline, onset, safe_shares: HEADLINE, COLLAPSE_ONSET, SAFE_SHARES.
+        domain_answer: rows of `domain_answers`.
         attribution, mitigation_effects: ATTRIBUTION, MITIGATION_EFFECTS.
         thresholds: PROVENANCE_THRESHOLDS; empty unless the study names a second threshold.
         strictness_trade: STRICTNESS_TRADE; empty unless a pool is filtered at two levels.
@@ -66,6 +69,7 @@ class Findings:
     headline: pa.Table
     onset: pa.Table
     safe_shares: pa.Table
+    domain_answer: list[dict[str, Any]]
     attribution: pa.Table
     mitigation_effects: pa.Table
     thresholds: pa.Table
@@ -139,6 +143,7 @@ def draw_findings(
         headline=headline,
         onset=onset,
         safe_shares=safe_shares,
+        domain_answer=domain_answers(study, safe_shares, evidence.composition),
         thresholds=build_thresholds(study, mixtures, evidence, effects, onsets, losing, safe_shares),
         attribution=build_attribution(study, evidence, effects),
         mitigation_effects=build_mitigation_effects(study, evidence, effects),

@@ -21,7 +21,6 @@ import pyarrow as pa
 from smc_dagster.errors import LakeError
 from smc_dagster.findings import anchor_slices, composition, report_answer, report_causes, report_plots, report_tables
 from smc_dagster.findings.claims import CLAIMS
-from smc_dagster.findings.domain_answer import domain_answers
 from smc_dagster.findings.downloads import Download, download
 from smc_dagster.findings.draw import Findings
 from smc_dagster.findings.safe_shares import MIN_TAIL_DOCUMENTS
@@ -115,9 +114,8 @@ def _context(study: Study, lake: Lake, findings: Findings, fingerprint: str) -> 
     realised = evidence.realised_shares()
     mixed = composition.by_arm(evidence)
     anchors = anchor_slices.slice_table(study, evidence)
-    answers = domain_answers(study, findings.safe_shares, evidence.composition)
     beside = {
-        report_answer.NAME: report_answer.table(answers),
+        report_answer.NAME: report_answer.table(findings.domain_answer),
         ANCHORS: anchors,
         RIVALS: report_tables.rival_table(findings),
         MIXTURE_COMPOSITION.name: mixed,
@@ -126,8 +124,8 @@ def _context(study: Study, lake: Lake, findings: Findings, fingerprint: str) -> 
     return {
         "study": study,
         "fingerprint": fingerprint,
-        "answers": report_answer.rows(answers),
-        "tally": report_answer.tally(answers),
+        "answers": report_answer.rows(findings.domain_answer),
+        "tally": report_answer.tally(findings.domain_answer),
         "answer": answer_parts(study, findings.headline, findings.onset),
         "claims": [claim.text for claim in CLAIMS],
         "series": [(one.name, report_tables.describe(one)) for one in study.series],

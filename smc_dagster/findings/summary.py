@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from smc_dagster.findings.collect import Evidence
-from smc_dagster.findings.domain_answer import domain_answers
 from smc_dagster.findings.draw import Findings
 from smc_dagster.findings.sentences import answer
 from smc_dagster.study import Study
@@ -35,7 +34,7 @@ def summary(study: Study, findings: Findings, fingerprint: str) -> dict[str, Any
         "study": study.name,
         "fingerprint": fingerprint,
         "answer": answer(study, findings.headline, findings.onset),
-        "domain_answer": domain_answers(study, findings.safe_shares, evidence.composition),
+        "domain_answer": findings.domain_answer,
         "headline": headline,
         "onset": plain_rows(findings.onset),
         "safe_shares": plain_rows(findings.safe_shares),

@@ -4,10 +4,10 @@ What belongs here: mining patterns from the training split and filling them. Wha
 found in a pool (screening/templates.py), which goes by another recipe on purpose.
 
 A pattern is the first plain sentence of a document, with letters in every word (of a domain that has none: the first
-words of any sentence), with its content phrases taken out as slots: the runs of words outside the
-150 (at most a third) that the corpus spreads over the most sentences. A label keeps its `templates` most used patterns;
-a slot is filled with a phrase that the label's documents have in such a place (between the same two words, else after
-the same word, else anywhere), as often as they do.
+words of any sentence), with its content phrases taken out as slots: the runs of words outside the 150 (at most a
+third) that the corpus spreads over the most sentences. A label keeps its `templates` most used patterns; a slot is
+filled with a phrase that the label's documents have in such a place (between the same two words, else after the same
+word, else anywhere), as often as they do. Where nothing has a slot, sentences are used as they are.
 """
 
 from __future__ import annotations
@@ -72,12 +72,12 @@ class Template:
 
 
 def _texts(train: pa.Table, counts: Mapping[str, int], settings: TemplateSettings, seed: int) -> dict[str, list[str]]:
-    texts, domains = train.column("text").to_pylist(), train.column("domain").to_pylist()
-    sentences = [_plain_words(text) for text in texts]
+    domains, first = train.column("domain").to_pylist(), [_sentence(text) for text in train.column("text").to_pylist()]
+    sentences = [_plain_words(words) for words in first]
     plain = {domain for domain, words in zip(domains, sentences, strict=True) if words}
     sentences = [
-        words if domain in plain else _first_words(text)
-        for domain, words, text in zip(domains, sentences, texts, strict=True)
+        words if domain in plain else _first_words(any_words)
+        for domain, words, any_words in zip(domains, sentences, first, strict=True)
     ]
     voice = _voice(sentences)
     sentences = [[voice.get(words[0], words[0]), *words[1:]] if words else [] for words in sentences]
@@ -99,9 +99,15 @@ def _texts(train: pa.Table, counts: Mapping[str, int], settings: TemplateSetting
     return out
 
 
-def _plain_words(text: str) -> list[str]:
-    """Words of the first sentence without markup; none where it does not read as a plain sentence."""
-    words = _sentence(text)
+def _sentence(text: str) -> list[str]:
+    """Words of the first sentence without markup."""
+    flat = " ".join(_MARKUP.sub("", text).split())
+    found = _SENTENCE.match(flat)
+    return (found.group(1) if found else flat).rstrip(".!?:; 。！？").split()
+
+
+def _plain_words(words: list[str]) -> list[str]:
+    """A sentence as it is mined; none where it does not read as a plain one."""
     if not 3 <= len(words) <= _MOST_WORDS or not all(_PLAIN.match(word) for word in words) or words[-1].endswith(","):
         return []
     # the capital of a sentence's first word is not the word's own
@@ -109,16 +115,10 @@ def _plain_words(text: str) -> list[str]:
     return [first, *words[1:]]
 
 
-def _first_words(text: str) -> list[str]:
+def _first_words(words: list[str]) -> list[str]:
     """What stands for a sentence in a domain without a plain one, such as one of codes and numbers."""
     # a text without blanks is one word
-    return [word[:_MOST_CHARACTERS] for word in _sentence(text)[:_MOST_WORDS]]
-
-
-def _sentence(text: str) -> list[str]:
-    flat = " ".join(_MARKUP.sub("", text).split())
-    found = _SENTENCE.match(flat)
-    return (found.group(1) if found else flat).rstrip(".!?:; 。！？").split()
+    return [word[:_MOST_CHARACTERS] for word in words[:_MOST_WORDS]]
 
 
 def _widespread(sentences: Sequence[list[str]]) -> frozenset[str]:

@@ -10,16 +10,14 @@ import pytest
 
 from smc_dagster.corpora import all_with_all, near_duplicates
 from smc_dagster.corpora.near_duplicates import KINDS, closest, similar
-from smc_dagster.corpora.shingles import SHORT_WORDS, Comparison, signatures, word_forms
+from smc_dagster.corpora.shingles import SHORT_WORDS, Comparison, word_forms
 from tests.unit.near_duplicate_world import brute_force, corpus, python_shingles
 
 pytestmark = pytest.mark.unit
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _what_all_tests_share() -> None:
-    # importing daft and the brute force are not the cost of any one test
-    signatures(pa.array(["so that daft is imported"]), "chars")
+def _brute_force_is_done(daft_is_imported: None) -> None:
     brute_force(0.8)
 
 

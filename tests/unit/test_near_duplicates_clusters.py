@@ -32,9 +32,7 @@ pytestmark = pytest.mark.unit
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _what_all_tests_share() -> None:
-    # importing daft and the brute force are not the cost of any one test
-    signatures(pa.array(["so that daft is imported"]), "chars")
+def _brute_force_is_done(daft_is_imported: None) -> None:
     brute_force(0.8)
 
 

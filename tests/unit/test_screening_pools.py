@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from smc_dagster.corpora.shingles import sets, signatures, word_forms
+from smc_dagster.corpora.shingles import sets, word_forms
 from smc_dagster.corpora.text import normalise
 from smc_dagster.errors import StaleInputError
 from smc_dagster.screening.contamination import evaluation_text
@@ -75,9 +75,8 @@ def profile(name: str) -> pa.Table:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _made_once() -> None:
-    # reading, generating, screening and importing daft are not the cost of any one test
-    signatures(pa.array(["so that daft is imported"]), "chars")
+def _made_once(daft_is_imported: None) -> None:
+    # reading, generating and screening are not the cost of any one test
     for name in (*POOLS, "same"):
         profile(name)
 

@@ -19,17 +19,12 @@ from smc_dagster.screening.coverage import distinct_2, mode_coverage, vendi
 from smc_dagster.screening.scores import score_pool
 from smc_dagster.study import Screening
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("daft_is_imported")]
 
 WORDS = st.sampled_from(["close", "the", "Transport", "open", "a", "été", "file", "of", "2.5", "...", "中文", "it's"])
 TEXTS = st.lists(st.lists(WORDS, min_size=1, max_size=30).map(" ".join), min_size=1, max_size=12)
 ODD = st.text(alphabet="aB1 _-.\t\n é\u0301ß中\U0001f600\u00a0\u2028\u0130'`²", max_size=14)
 quick = settings(max_examples=8, deadline=None, derandomize=True)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _daft_is_imported() -> None:
-    shingles.signatures(pa.array(["so that no test pays for the import"]), "chars")
 
 
 def ids(count: int) -> pa.Array:
